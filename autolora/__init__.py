@@ -1,0 +1,63 @@
+"""autolora: which weights of a PyTorch model to adapt with LoRA, and at which rank.
+
+The names below are the library's face. They are loaded when first used, so that importing
+autolora costs nothing.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autolora.artifacts.adapter import Adapter
+    from autolora.artifacts.folder import load, save
+    from autolora.lora.allocation import Allocation
+    from autolora.lora.attach import Attached, attach, detach, disabled
+    from autolora.lora.merge import merge
+    from autolora.lora.select import select
+    from autolora.lora.selfcheck import check
+    from autolora.lora.targets import Target, targets
+    from autolora.study.study import Study, search
+
+_HOMES = {
+    "Adapter": "autolora.artifacts.adapter",
+    "Allocation": "autolora.lora.allocation",
+    "Attached": "autolora.lora.attach",
+    "Study": "autolora.study.study",
+    "Target": "autolora.lora.targets",
+    "attach": "autolora.lora.attach",
+    "check": "autolora.lora.selfcheck",
+    "detach": "autolora.lora.attach",
+    "disabled": "autolora.lora.attach",
+    "load": "autolora.artifacts.folder",
+    "merge": "autolora.lora.merge",
+    "save": "autolora.artifacts.folder",
+    "search": "autolora.study.study",
+    "select": "autolora.lora.select",
+    "targets": "autolora.lora.targets",
+}
+
+__version__ = version("autolora")
+__all__ = [
+    "Adapter",
+    "Allocation",
+    "Attached",
+    "Study",
+    "Target",
+    "attach",
+    "check",
+    "detach",
+    "disabled",
+    "load",
+    "merge",
+    "save",
+    "search",
+    "select",
+    "targets",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'autolora' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,1 @@
+"""Adapters as files: captured, checked, saved, loaded."""

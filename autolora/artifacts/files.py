@@ -1,0 +1,91 @@
+"""Files appear whole or not at all: written beside, synced, renamed."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from autolora.errors import FolderTaken, StorageUnavailable
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns what an operating system says of a full or read-only disk into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StorageUnavailable(
+            f"{path} cannot be written: {reason}; free space or choose another folder"
+        ) from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file at once, making its folder if need be.
+
+    Raises:
+        StorageUnavailable: if the disk is full or the folder cannot be written.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(beside).chmod(0o644)
+            Path(beside).replace(path)
+        except BaseException:
+            Path(beside).unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, content: str) -> None:
+    """`write_bytes` for UTF-8 text."""
+    write_bytes(path, content.encode())
+
+
+def write_folder(folder: Path, files: dict[str, bytes], *, ours: frozenset[str]) -> None:
+    """Writes a folder of files at once; a former version of it is replaced as a whole.
+
+    `ours` names files that mark a folder as one that may be replaced.
+
+    Raises:
+        FolderTaken: if the folder holds something else.
+        StorageUnavailable: if the disk is full or the folder cannot be written.
+    """
+    with disk_errors(folder):
+        if folder.exists() and (
+            not folder.is_dir()
+            or (any(folder.iterdir()) and not ours & {f.name for f in folder.iterdir()})
+        ):
+            raise FolderTaken(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            for name, content in files.items():
+                write_bytes(beside / name, content)
+            beside.chmod(0o755)
+            _swap(beside, folder)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
+
+
+def _swap(new: Path, folder: Path) -> None:
+    """Puts a new folder in the place of an old one."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
+    folder.rename(old / folder.name)
+    try:
+        new.rename(folder)
+    except OSError:
+        (old / folder.name).rename(folder)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,54 @@
+"""What attaching changes beside the weights, noted where it is changed, so that it is undone.
+
+The note lies in each module's own dictionary: it travels with copies and pickles of any part.
+"""
+
+from torch import nn
+
+from autolora.lora import views
+from autolora.lora.low_rank import Lora
+from autolora.lora.targets import CHILD, base_modules
+
+_TRAINABLE, _SETTINGS = "_trainable_before_lora", "_settings_before_lora"
+
+
+def freeze(model: nn.Module) -> None:
+    """Freezes every base parameter, once."""
+    for _, module in base_modules(model):
+        if _TRAINABLE in module.__dict__:
+            continue
+        own = [(n, p) for n, p in module._parameters.items() if p is not None]
+        module.__dict__[_TRAINABLE] = tuple(name for name, p in own if p.requires_grad)
+        for _, parameter in own:
+            parameter.requires_grad_(False)
+
+
+def thaw(model: nn.Module) -> None:
+    """Gives every base parameter back the flag it had."""
+    for _, module in base_modules(model):
+        for name in module.__dict__.pop(_TRAINABLE, ()):
+            if (parameter := module._parameters.get(name)) is not None:
+                parameter.requires_grad_(True)
+
+
+def is_frozen(model: nn.Module) -> bool:
+    """Whether `freeze` has passed over the model."""
+    return _TRAINABLE in model.__dict__
+
+
+def set_surroundings(model: nn.Module) -> None:
+    """Applies the settings that views ask for around adapted layers."""
+    for module in model.modules():
+        for setting in views.settings():
+            if not isinstance(module, setting.layers) or _SETTINGS in module.__dict__:
+                continue
+            if any(isinstance(getattr(inner, CHILD, None), Lora) for inner in module.modules()):
+                module.__dict__[_SETTINGS] = {setting.attribute: getattr(module, setting.attribute)}
+                setattr(module, setting.attribute, setting.value)
+
+
+def restore_surroundings(model: nn.Module) -> None:
+    """Gives enclosing modules back the settings they had."""
+    for module in model.modules():
+        for attribute, value in module.__dict__.pop(_SETTINGS, {}).items():
+            setattr(module, attribute, value)

@@ -1,0 +1,67 @@
+"""Recurrent layers and their cells: each gate is a block of rows."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autolora.lora.example import Example
+from autolora.lora.views import Block
+
+LAYERS = (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell)
+
+_GATES: dict[type[nn.Module], tuple[str | None, ...]] = {
+    nn.LSTM: ("input", "forget", "cell", "output"),
+    nn.LSTMCell: ("input", "forget", "cell", "output"),
+    nn.GRU: ("reset", "update", "new"),
+    nn.GRUCell: ("reset", "update", "new"),
+}
+_KINDS = {"ih": "input_to_hidden", "hh": "hidden_to_hidden", "hr": "projection"}
+
+
+def blocks(layer: nn.Module, parameter: str) -> tuple[Block, ...]:
+    """One block a gate, in torch's order; a plain RNN and a projection have one."""
+    kind = _KINDS[parameter.split("_")[1]]
+    gates = next((g for cls, g in _GATES.items() if isinstance(layer, cls)), (None,))
+    if kind == "projection":
+        gates = (None,)
+    value = layer._parameters[parameter]
+    assert value is not None
+    size = len(value) // len(gates)
+    return tuple(Block(gate, kind, i * size, size) for i, gate in enumerate(gates))
+
+
+class Stepped(nn.Module):
+    """A cell stepped over a sequence, from a state that is not zero."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """The last hidden state."""
+        state: Any = (hidden, hidden) if isinstance(self.cell, nn.LSTMCell) else hidden
+        for step in x:
+            state = self.cell(step, state)
+        last: Tensor = state[0] if isinstance(state, tuple) else state
+        return last
+
+
+def _cell(name: str, cell: Callable[[], nn.Module]) -> Example:
+    return Example(name, lambda: Stepped(cell()), lambda: (torch.randn(3, 2, 5), torch.randn(2, 4)))
+
+
+def _layer(name: str, layer: Callable[[], nn.Module]) -> Example:
+    return Example(name, layer, lambda: (torch.randn(6, 2, 5),))
+
+
+EXAMPLES = (
+    _layer("rnn", lambda: nn.RNN(5, 4, nonlinearity="tanh")),
+    _layer("gru", lambda: nn.GRU(5, 4, num_layers=2, bidirectional=True)),
+    _layer("lstm", lambda: nn.LSTM(5, 4, num_layers=2, bidirectional=True)),
+    _layer("lstm_projected", lambda: nn.LSTM(5, 6, proj_size=4, bias=False)),
+    _cell("rnn_cell", lambda: nn.RNNCell(5, 4)),
+    _cell("gru_cell", lambda: nn.GRUCell(5, 4)),
+    _cell("lstm_cell", lambda: nn.LSTMCell(5, 4)),
+)

@@ -1,0 +1,146 @@
+"""An adapted weight is a value: what a layer finds under the name of an adapted parameter.
+
+It is a plain object that joins torch through the documented `__torch_function__`. A *product*
+(a file in `products/`) multiplies by base and delta apart where that is cheaper; every other
+torch function receives the dense sum, which is always right. See docs/decisions/0001.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+from autolora.errors import InPlaceEdit
+from autolora.lora.low_rank import Delta
+
+Product = Callable[..., Any]
+
+PRODUCTS: dict[Callable[..., Any], Product] = {}
+
+# What a weight tells of itself without being computed.
+_METADATA = frozenset(
+    "shape dtype device ndim layout size dim numel stride itemsize nbytes is_cuda is_cpu is_meta "
+    "is_sparse is_quantized is_floating_point is_complex element_size is_contiguous "
+    "get_device names".split()
+)
+
+
+class AdaptedWeight:
+    """`base + delta`, lazily: it reads both at every use and never goes stale.
+
+    It holds the layer's own dictionary of parameters rather than the base itself, so whatever
+    replaces the base there (`.to()`, `functional_call`, a loaded checkpoint) is seen here.
+    """
+
+    __slots__ = ("__weakref__", "_name", "_parameters", "delta")
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], name: str, delta: Delta) -> None:
+        self._parameters = parameters
+        self._name = name
+        self.delta = delta
+
+    @property
+    def base(self) -> nn.Parameter:
+        """The frozen parameter."""
+        return self._parameters[self._name]
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient flows through it: to its factors or to its base."""
+        return self.base.requires_grad or any(p.requires_grad for p in self.delta.parameters())
+
+    def dense(self) -> Tensor:
+        """The sum of base and delta.
+
+        Shapes: those of the parameter.
+        """
+        base = self.base
+        up, down = self.delta.factors(_product_dtype(base.dtype), dropped=True)
+        return base + (up @ down).to(base.dtype).view(base.shape)
+
+    def apart(self, positions: int, groups: int = 1) -> bool:
+        """Whether multiplying by base and delta apart takes fewer multiplications.
+
+        `positions` counts the columns the weight multiplies: tokens, or output pixels. The
+        sum costs its forming and, in training, a gradient as large as the weight's own.
+        """
+        rank, rows, size = self.delta.rank, self.delta.rows, self.base.numel()
+        two_steps = positions * rank * (groups * (size // rows) + rows)
+        needs_gradient = torch.is_grad_enabled() and self.requires_grad
+        return two_steps < size * (rank + (2 * rank + positions if needs_gradient else 0))
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Torch's protocol for tensor-like types."""
+        del types
+        kwargs = kwargs or {}
+        if (product := PRODUCTS.get(func)) is not None:
+            result = product(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        args, kwargs = tree_map_only(cls, cls.dense, (args, kwargs))
+        return func(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name in _METADATA:
+            return getattr(self.base, name)
+        if name in ("data", "grad") or name.endswith("_"):
+            raise InPlaceEdit(name)
+        return getattr(self.dense(), name)
+
+    def __repr__(self) -> str:
+        return f"AdaptedWeight({tuple(self.shape)}, rank={self.delta.rank})"
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+
+def product(*functions: Callable[..., Any]) -> Callable[[Product], Product]:
+    """Registers a cheap product for torch functions; it may answer NotImplemented."""
+
+    def register(implementation: Product) -> Product:
+        PRODUCTS.update(dict.fromkeys(functions, implementation))
+        return implementation
+
+    return register
+
+
+def _product_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Factors of a half-precision base are multiplied in float32 before the sum is rounded."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _operator(name: str) -> Callable[..., Any]:
+    def operate(self: AdaptedWeight, *others: Any) -> Any:
+        dense = tree_map_only(AdaptedWeight, AdaptedWeight.dense, (self, *others))
+        return getattr(torch.Tensor, name)(*dense)
+
+    return operate
+
+
+def _refuse(name: str) -> Callable[..., NoReturn]:
+    def refuse(self: AdaptedWeight, *others: Any) -> NoReturn:
+        del self, others
+        raise InPlaceEdit(name)
+
+    return refuse
+
+
+for _name in (
+    "add radd sub rsub mul rmul truediv rtruediv floordiv mod pow rpow matmul rmatmul neg abs "
+    "getitem iter eq ne lt le gt ge"
+).split():
+    setattr(AdaptedWeight, f"__{_name}__", _operator(f"__{_name}__"))
+for _name in "iadd isub imul itruediv imatmul setitem".split():
+    setattr(AdaptedWeight, f"__{_name}__", _refuse(f"__{_name}__"))
+AdaptedWeight.__hash__ = object.__hash__  # type: ignore[method-assign]

@@ -1,0 +1,1 @@
+"""Search spaces: which targets, which ranks, which training ranges."""

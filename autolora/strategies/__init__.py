@@ -1,0 +1,1 @@
+"""Strategies by name: how a budget of compute is spent; one file each."""

@@ -1,0 +1,75 @@
+"""What a study found, as plain data: the only thing that plots, reports and tables read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from autolora.lora.targets import Target
+from autolora.training.curve import CurvePoint
+
+State = Literal["complete", "pruned", "failed", "running", "waiting"]
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial: what was tried, what it cost, what came of it.
+
+    `arm` is "search" for the sampler's own proposals and names the baseline otherwise:
+    "head only", "uniform 2", … `loss` and `metrics` are of the best checkpoint on the
+    validation split; both are empty while a trial has none.
+    `reused_from` is the trial whose stored result answered the same configuration.
+    """
+
+    number: int
+    arm: str
+    state: State
+    allocation: Mapping[str, int]
+    configuration: Mapping[str, Any]
+    parameters: int
+    loss: float | None
+    metrics: Mapping[str, float]
+    curve: tuple[CurvePoint, ...]
+    example_passes: int
+    seconds: float
+    peak_bytes: int
+    started: float | None
+    reason: str | None
+    reused_from: int | None
+
+
+@dataclass(frozen=True)
+class FinalRow:
+    """One arm at one seed, measured once on the test split; low and high bound 95 %."""
+
+    arm: str
+    trial: int
+    seed: int
+    parameters: int
+    metric: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study as stored.
+
+    `objective` names what is optimised, first the metric; `directions` says how, in the same
+    order ("minimize" or "maximize"). `head_parameters` counts what every arm trains beside
+    its adapter. `importance` maps each searched number to its share (PED-ANOVA).
+    """
+
+    name: str
+    description: Mapping[str, Any]
+    targets: tuple[Target, ...]
+    objective: tuple[str, ...]
+    directions: tuple[str, ...]
+    budget_parameters: int | None
+    head_parameters: int
+    trials: tuple[TrialRow, ...]
+    finals: tuple[FinalRow, ...]
+    importance: Mapping[str, float]
+    groups: Mapping[str, tuple[str, ...]]
+    best: int | None
+    versions: Mapping[str, str]

@@ -1,0 +1,1 @@
+"""Tasks: a model, data in three splits, a loss and metrics; one file each."""

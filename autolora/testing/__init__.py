@@ -1,0 +1,1 @@
+"""The laws that every case must keep, for cases of your own."""
