@@ -1,0 +1,51 @@
+# Every target sets up .venv by itself and is quick when nothing changed.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints.txt
+# One thread a process: two processes of two threads on two cores are many times slower.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test slow lint types bench browser clean
+
+demo: .venv/demo
+	$(BIN)/autolora search digits --output runs/digits
+
+test: .venv/dev browser
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+slow: .venv/dev browser
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: .venv/dev
+	$(BIN)/mypy
+
+bench: .venv/dev
+	$(BIN)/python benchmarks/layers.py
+
+# Debian's Chromium, for the tests that look at pages; without it they are skipped, and say so.
+browser:
+	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && \
+	  { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
+	  echo "no chromium and no way to install it: the browser tests will be skipped"; }
+
+.venv/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "autolora needs Python 3.11 or newer; call: make PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/demo: pyproject.toml constraints.txt | .venv/python
+	$(PIP) -e ".[vision,dashboard]"
+	touch $@
+
+.venv/dev: pyproject.toml constraints.txt | .venv/python
+	$(PIP) -e ".[dev]"
+	touch $@ .venv/demo
+
+clean:
+	rm -rf .venv runs

@@ -1,0 +1,15 @@
+"""The command line: each command is one library call.
+
+Nothing heavy is imported before a command runs, so that `autolora --help` answers at once.
+"""
+
+from autolora.cli.app import app
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """The entry point of the `autolora` command."""
+    from autolora.cli import adapters, look, pages, results, search  # noqa: F401 — register
+
+    app()

@@ -1,0 +1,74 @@
+"""The application, its shared options, and how a command ends."""
+
+import functools
+import signal
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from autolora.errors import AutoloraError
+
+app = typer.Typer(
+    name="autolora",
+    help="Finds which weights of a PyTorch model to adapt with LoRA, and at which rank.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Example: autolora search digits",
+)
+
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        envvar="AUTOLORA_STORAGE",
+        help="Database URL; without one, runs/STUDY/study.db.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or YAML file.")]
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def command(example: str, *, name: str | None = None) -> Callable[[Command], Command]:
+    """Registers a command whose help ends with an example, and decides how it ends."""
+
+    def register(function: Command) -> Command:
+        app.command(name, epilog=f"Example: {example}")(ending(function))
+        return function
+
+    return register
+
+
+def ending(function: Command) -> Command:
+    """One sentence and an exit code for what a user can meet; a traceback is a bug of ours."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        signal.signal(signal.SIGTERM, _interrupted)
+        try:
+            function(*args, **kwargs)
+        except AutoloraError as error:
+            fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            again = " ".join(["autolora", *sys.argv[1:]])
+            fail(f"interrupted; everything finished is kept. Go on with: {again}", 130)
+        except BrokenPipeError:
+            sys.stderr.close()
+            raise SystemExit(0) from None
+
+    return run  # type: ignore[return-value]
+
+
+def fail(message: str, exit_code: int) -> NoReturn:
+    """Ends the command with a sentence on standard error."""
+    print(f"autolora: {message}", file=sys.stderr)
+    raise SystemExit(exit_code)
+
+
+def _interrupted(number: int, frame: object) -> NoReturn:
+    del number, frame
+    raise KeyboardInterrupt
