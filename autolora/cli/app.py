@@ -15,7 +15,7 @@ app = typer.Typer(
     help="Finds which weights of a PyTorch model to adapt with LoRA, and at which rank.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,
+    pretty_exceptions_enable=False,  # they would show addresses with passwords
     epilog="Example: autolora search digits",
 )
 

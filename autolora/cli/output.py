@@ -30,13 +30,13 @@ def table(rows: Sequence[Row], title: str | None = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    names = list(rows[0]) if rows else []
+    names = list(dict.fromkeys(name for row in rows for name in row))
     drawn = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in names:
-        numbers = all(isinstance(row[name], (int, float, type(None))) for row in rows)
+        numbers = all(isinstance(row.get(name), (int, float, type(None))) for row in rows)
         drawn.add_column(name, justify="right" if numbers else "left", no_wrap=not numbers)
     for row in rows:
-        drawn.add_row(*(text(row[name]) for name in names))
+        drawn.add_row(*(text(row.get(name)) for name in names))
     width = None if sys.stdout.isatty() else 200
     Console(width=width, highlight=False, markup=False).print(drawn)
 

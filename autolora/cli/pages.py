@@ -45,5 +45,5 @@ def dashboard(  # noqa: PLR0913 — one option each
     from autolora.study.study import Study
 
     opened = Study.open(study, storage)
-    publish(opened.store.study, opened.results())
+    publish(opened.store.optuna_study(), opened.results())
     serve(opened.store.storage.optuna, host=host, port=port, token=token, writable=writable)

@@ -1,1 +1,21 @@
-"""Samplers by name; one file each."""
+"""Samplers by name: who proposes the next configuration; one file each.
+
+A file offers `sampler(distributions, *, seed, constrained, …)`. Its further keyword parameters are
+the options that a study may set; each has its default in sight and is recorded, so that results do
+not shift when Optuna changes a default.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+
+Distributions = Mapping[str, BaseDistribution]
+
+
+class Sampler(Protocol):
+    """What a file of this folder offers, options aside."""
+
+    def sampler(self, distributions: Distributions, *, seed: int, constrained: bool) -> BaseSampler:
+        """An Optuna sampler for these distributions."""

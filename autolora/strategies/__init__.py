@@ -16,6 +16,7 @@ class Arm:
     """One line of the race at one learning rate."""
 
     name: str
+    uniform_rank: int
     allocation: Allocation
     learning_rate: float
 

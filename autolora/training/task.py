@@ -15,7 +15,9 @@ class Task(Protocol):
     their parameters are counted apart from the adapter's.
     """
 
-    head: tuple[str, ...]
+    @property
+    def head(self) -> tuple[str, ...]:
+        """The modules trained in full."""
 
     def model(self) -> nn.Module:
         """A fresh base, equal at every call but for the head, which torch's seed decides."""

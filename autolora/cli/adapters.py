@@ -1,0 +1,43 @@
+"""Commands for adapters as files: export, apply."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autolora.cli.app import Json, Storage, StudyName, command
+from autolora.cli.output import show
+
+
+@command("autolora export digits --to adapter --format peft")
+def export(  # noqa: PLR0913 — one option each
+    study: StudyName,
+    to: Annotated[Path, typer.Option(help="The folder to write.")],
+    format: Annotated[str, typer.Option(help="autolora or peft.")] = "autolora",  # noqa: A002
+    arm: Annotated[str | None, typer.Option(help="Another arm than the best one's.")] = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Write the best adapter with its model card."""
+    from autolora.study.study import Study
+
+    beside = Study.open(study, storage).export(to, format=format, arm=arm)
+    show({"folder": str(to), "format": format, "beside": list(beside)}, as_json=as_json)
+
+
+@command("autolora apply adapter --model mobilenet_v2 --to merged.safetensors")
+def apply(
+    folder: Annotated[Path, typer.Argument(help="The folder of an adapter.")],
+    model: Annotated[str, typer.Option(help="Its base, by name or package.module:function.")],
+    to: Annotated[Path, typer.Option(help="The safetensors file to write.")],
+    allow_code: Annotated[
+        bool, typer.Option("--allow-code", help="Allow MODEL to be code of your own.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Merge an adapter into its base and write the weights of the plain model."""
+    from autolora.artifacts.merged import write_merged
+    from autolora.tasks.models import build
+
+    tensors = write_merged(build(model, allow_code=allow_code), folder, to)
+    show({"file": str(to), "tensors": tensors}, as_json=as_json)

@@ -1,0 +1,94 @@
+"""What a running search shows: bars on a terminal, a line for each event elsewhere."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from autolora.cli.output import text
+
+Event = Mapping[str, Any]
+
+
+class Lines:
+    """One plain line for each finished trial, for logs and pipes."""
+
+    def __call__(self, event: Event) -> None:
+        """Prints what is worth a line."""
+        if line := sentence(event):
+            print(line, file=sys.stderr, flush=True)
+
+
+class Bars:
+    """A bar for the whole and one for what each worker does now."""
+
+    def __init__(self, progress: Any) -> None:
+        self._progress = progress
+        self._whole = progress.add_task("waiting for workers", total=None)
+        self._workers: dict[int, Any] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Moves the bars; finished trials scroll past above them."""
+        if line := sentence(event):
+            self._progress.console.print(line, markup=False, highlight=False)
+        if "total" in event:
+            self._progress.update(
+                self._whole,
+                total=event["total"],
+                completed=event["done"],
+                description=event["phase"],
+            )
+        if "worker" in event:
+            self._move(event)
+
+    def _move(self, event: Event) -> None:
+        worker = event["worker"]
+        if worker not in self._workers:
+            self._workers[worker] = self._progress.add_task("", total=1)
+        self._progress.update(
+            self._workers[worker],
+            description=f"  worker {worker}: {event.get('what', '')}",
+            completed=event.get("share", 1.0),
+        )
+
+
+@contextmanager
+def listener() -> Iterator[Lines | Bars]:
+    """Bars if standard error is a terminal, lines otherwise."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield Bars(progress)
+
+
+def sentence(event: Event) -> str | None:
+    """The line that an event is worth, if any."""
+    if event["event"] == "said":
+        return str(event["text"])
+    if event["event"] == "trial":
+        return _trial(event)
+    if event["event"] == "confirmed":
+        metrics = ", ".join(f"{name} {text(value)}" for name, value in event["metrics"].items())
+        return f"confirm    {event['arm']:<12} seed {event['seed']}   test {metrics}"
+    return None
+
+
+def _trial(event: Event) -> str:
+    head = f"trial {event['number']:>4} {event['arm']:<12} {event['parameters']:>9,} parameters"
+    if event["state"] != "complete":
+        return f"{head}   {event['state']}: {event['reason'] or ''}".rstrip(": ")
+    metrics = "".join(f"   {name} {text(v)}" for name, v in event["metrics"].items())
+    note = (
+        f"   same as trial {event['reused_from']}" if event.get("reused_from") is not None else ""
+    )
+    return f"{head}{metrics}   {event['seconds']:.1f} s{note}"

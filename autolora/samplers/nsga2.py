@@ -1,0 +1,25 @@
+"""NSGA-II, an evolution for several objectives. Source: Deb et al. 2002."""
+
+from optuna.samplers import BaseSampler, NSGAIISampler
+
+from autolora.samplers import Distributions
+
+
+def sampler(  # noqa: PLR0913 — one option each
+    distributions: Distributions,
+    *,
+    seed: int,
+    constrained: bool,
+    population: int = 12,
+    crossover_probability: float = 0.9,
+    swapping_probability: float = 0.5,
+) -> BaseSampler:
+    """Optuna's NSGA-II, with a population for studies of some dozen trials."""
+    del distributions, constrained
+    return NSGAIISampler(
+        population_size=population,
+        mutation_prob=None,
+        crossover_prob=crossover_probability,
+        swapping_prob=swapping_probability,
+        seed=seed,
+    )

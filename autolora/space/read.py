@@ -1,0 +1,147 @@
+"""Reading YAML that people wrote: every mistake becomes one sentence that says where."""
+
+import os
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from autolora.errors import BadValue, BadYaml, NoSuchFile, UnknownKey
+from autolora.registry import nearest
+
+_MOST_BYTES = 1_000_000
+_PACKAGE = Path(__file__).parents[1]
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """A description in which every key is known and nothing changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def find(name: str | os.PathLike[str], folder: str) -> Path:
+    """A file by its path, or by its bare name in a folder of ours.
+
+    Looked for in ./FOLDER, in the installed package, and beside the package.
+
+    Raises:
+        NoSuchFile: with the nearest names.
+    """
+    if Path(name).suffix in (".yaml", ".yml"):
+        if not Path(name).is_file():
+            raise NoSuchFile(name, known(folder))
+        return Path(name)
+    for place in _places(folder):
+        if (place / f"{name}.yaml").is_file():
+            return place / f"{name}.yaml"
+    raise NoSuchFile(name, nearest(str(name), known(folder)) or known(folder))
+
+
+def known(folder: str) -> tuple[str, ...]:
+    """The bare names of the files in a folder of ours."""
+    return tuple(sorted({file.stem for p in _places(folder) for file in p.glob("*.yaml")}))
+
+
+def read_yaml(path: Path, model: type[Model]) -> Model:
+    """A description from a file.
+
+    Raises:
+        NoSuchFile: if it cannot be read.
+        BadYaml: if it is no YAML, with line and column, or is no mapping.
+        UnknownKey: if a key is misspelt, with its line and the nearest.
+        BadValue: if a value cannot be, with its line and what would be right.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise BadYaml(path, "it is larger than a megabyte")
+        text = path.read_text(encoding="utf-8")
+        data, root = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
+    except UnicodeDecodeError as error:
+        raise BadYaml(path, "it is no UTF-8 text") from error
+    except OSError as error:
+        raise NoSuchFile(path, ()) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise BadYaml(path, f"{where}{error.problem}") from error
+    if not isinstance(data, dict):
+        raise BadYaml(path, "it holds no mapping of keys to values")
+    return validate(data, model, str(path), root)
+
+
+def validate(data: Any, model: type[Model], source: str, root: yaml.Node | None = None) -> Model:
+    """A description from plain data; `source` and `root` tell where a mistake stands."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = tuple(part for part in first["loc"] if not _is_branch(part, model))
+        place = source + (f", line {line}" if (line := _line(root, where)) else "")
+        if first["type"] == "extra_forbidden":
+            keys = _keys(model, where[:-1])
+            near = nearest(str(where[-1]), keys, 1) or keys
+            raise UnknownKey(str(where[-1]), _dotted(where[:-1]), place, near) from None
+        message = first["msg"].removeprefix("Value error, ")
+        value = None if first["type"] == "missing" else first["input"]
+        raise BadValue(_dotted(where) or "it", place, value, message) from None
+
+
+def _places(folder: str) -> tuple[Path, ...]:
+    return (Path(folder), _PACKAGE / folder, _PACKAGE.parent / folder)
+
+
+def _dotted(where: Sequence[str | int]) -> str:
+    return ".".join(map(str, where))
+
+
+def _is_branch(part: str | int, model: type[BaseModel]) -> bool:
+    """Whether pydantic names a member of a union here, rather than a key."""
+    return isinstance(part, str) and ("[" in part or part in _unions(model))
+
+
+def _unions(model: type[BaseModel]) -> set[str]:
+    names = {"str", "int", "float", "dict", "list"}
+    for field in model.model_fields.values():
+        for inner in _models(field.annotation):
+            names |= {inner.__name__} | _unions(inner)
+    return names
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The description classes inside a type."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if isinstance(annotation, types.GenericAlias | types.UnionType) or typing.get_args(annotation):
+        return [m for inner in typing.get_args(annotation) for m in _models(inner)]
+    return []
+
+
+def _keys(model: type[BaseModel], where: Sequence[str | int]) -> tuple[str, ...]:
+    """The keys that may stand at a place."""
+    models = [model]
+    for part in where:
+        if isinstance(part, str):
+            fields = [m.model_fields[part] for m in models if part in m.model_fields]
+            models = [inner for field in fields for inner in _models(field.annotation)]
+    return tuple(key for m in models for key in m.model_fields)
+
+
+def _line(node: yaml.Node | None, where: Sequence[str | int]) -> int | None:
+    """The line on which a key stands, or the nearest key around it."""
+    line = None
+    for part in where:
+        if isinstance(node, yaml.MappingNode):
+            pair = next((p for p in node.value if p[0].value == str(part)), None)
+            if pair is None:
+                return line
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line

@@ -1,0 +1,89 @@
+"""Confirmation: what the arms are worth on data that nothing has seen.
+
+The best trial of every arm, chosen on the validation split, is measured once on the test split:
+the adapter that was kept, and the same configuration trained again from further seeds, which all
+arms share.
+"""
+
+from dataclasses import dataclass
+
+from autolora.artifacts.adapter import Adapter
+from autolora.space.proposal import Proposal
+from autolora.study.description import StudySpec
+from autolora.study.results import FinalRow, Results, TrialRow
+from autolora.study.session import Session
+from autolora.study.store import Store
+from autolora.training.evaluate import Measured, evaluate
+from autolora.training.fit import fit
+
+
+@dataclass(frozen=True)
+class Job:
+    """One arm at one seed."""
+
+    arm: str
+    trial: TrialRow
+    seed: int
+
+
+def jobs(spec: StudySpec, results: Results) -> tuple[Job, ...]:
+    """What is still to be measured."""
+    done = {(final.arm, final.seed) for final in results.finals}
+    seeds = range(spec.seed, spec.seed + spec.confirm.seeds)
+    return tuple(
+        Job(arm, trial, seed)
+        for seed in seeds
+        for arm, trial in best_of_arms(results).items()
+        if (arm, seed) not in done
+    )
+
+
+def best_of_arms(results: Results) -> dict[str, TrialRow]:
+    """The best complete trial of every arm, by the objective."""
+    best: dict[str, TrialRow] = {}
+    for trial in results.trials:
+        if trial.state != "complete" or trial.loss is None:
+            continue
+        if trial.arm not in best or score(results, trial) < score(results, best[trial.arm]):
+            best[trial.arm] = trial
+    return best
+
+
+def score(results: Results, trial: TrialRow) -> float:
+    """The first objective, less is better."""
+    sign = 1 if results.directions[0] == "minimize" else -1
+    return sign * trial.metrics[results.objective[0]]
+
+
+def measure(session: Session, store: Store, job: Job) -> dict[str, float]:
+    """Measures an arm at a seed on the test split and stores it."""
+    measured = _evaluate(session, _adapter(session, store, job))
+    for metric, m in measured.items():
+        store.final(
+            FinalRow(
+                arm=job.arm,
+                trial=job.trial.number,
+                seed=job.seed,
+                parameters=job.trial.parameters,
+                metric=metric,
+                value=m.value,
+                low=m.low,
+                high=m.high,
+            )
+        )
+    return {metric: m.value for metric, m in measured.items()}
+
+
+def _adapter(session: Session, store: Store, job: Job) -> Adapter:
+    """The adapter kept from the trial, or for another seed one that is trained as it was."""
+    kept = store.adapter(job.trial.number) if job.seed == session.spec.seed else None
+    if kept is not None:
+        return Adapter.from_bytes(kept)
+    proposal = Proposal.of(job.trial.allocation, job.trial.configuration)
+    return fit(session.task, proposal, session.spec.training, seed=job.seed).adapter
+
+
+def _evaluate(session: Session, adapter: Adapter) -> dict[str, Measured]:
+    model = session.task.model()
+    adapter.attach_to(model)
+    return evaluate(model, session.task, "test")

@@ -1,0 +1,164 @@
+"""Studies as people write them: `studies/*.yaml`."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from autolora import backends, pruners, samplers, strategies, tasks
+from autolora.registry import load, options
+from autolora.space.read import Strict, find, read_yaml, validate
+from autolora.space.spec import SpaceSpec
+from autolora.training.settings import TrainingSettings
+
+# What may change between runs of one study: how long it goes on, and where.
+_MAY_CHANGE: Any = {"budget": {"trials", "seconds", "example_passes"}, "backend": True, "confirm": True}
+
+
+class Objective(Strict):
+    """What is optimised: a metric of the task, alone or together with the adapter's size."""
+
+    metric: str = "loss"
+    direction: Literal["minimize", "maximize"] = "minimize"
+    and_parameters: bool = False
+
+
+class Budget(Strict):
+    """When the search ends, and how many parameters an adapter may have.
+
+    `uniform_rank` stands for the parameters of that uniform allocation.
+    """
+
+    trials: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    example_passes: int | None = Field(default=None, ge=1)
+    parameters: int | None = Field(default=None, ge=0)
+    uniform_rank: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _ends(self) -> "Budget":
+        if self.trials is None and self.seconds is None and self.example_passes is None:
+            raise ValueError("a budget needs an end: trials, seconds or example_passes")
+        if self.parameters is not None and self.uniform_rank is not None:
+            raise ValueError("parameters and uniform_rank say the same thing; give one of them")
+        return self
+
+
+class Baselines(Strict):
+    """What runs beside the search: uniform ranks, and at how many learning rates each."""
+
+    uniform_ranks: tuple[int, ...] = ()
+    learning_rates: int = Field(default=3, ge=1, le=20)
+
+    @field_validator("uniform_ranks")
+    @classmethod
+    def _positive(cls, ranks: tuple[int, ...]) -> tuple[int, ...]:
+        if any(rank < 1 for rank in ranks):
+            raise ValueError("uniform ranks are 1 or more; the head alone is always in the race")
+        return ranks
+
+
+class Confirm(Strict):
+    """With how many paired seeds the finished arms are measured on the test split."""
+
+    seeds: int = Field(default=3, ge=1, le=100)
+
+
+class Backend(Strict):
+    """Where trials run."""
+
+    name: str = "process"
+    workers: int = Field(default=2, ge=1, le=256)
+
+
+class StudySpec(Strict):
+    """A study: task, space, sampler, budget, seed.
+
+    `sampler` and `pruner` hold a name and options; after reading they hold every option, also
+    those left to their defaults.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    task: dict[str, Any]
+    space: str | SpaceSpec
+    training: TrainingSettings = TrainingSettings(steps=200)
+    objective: Objective = Objective()
+    strategy: str = "optuna"
+    sampler: dict[str, Any] = Field(default_factory=lambda: {"name": "tpe"})
+    pruner: dict[str, Any] = Field(default_factory=lambda: {"name": "median"})
+    budget: Budget
+    baselines: Baselines = Baselines()
+    confirm: Confirm = Confirm()
+    backend: Backend = Backend()
+    self_check: bool = True
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("task")
+    @classmethod
+    def _typed(cls, task: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(task.get("type"), str):
+            raise ValueError("a task says its type: image, …")  # noqa: TRY004 — pydantic's way
+        load(tasks, task["type"])
+        return task
+
+    @field_validator("sampler")
+    @classmethod
+    def _sampler_options(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return _complete(samplers, "sampler", given)
+
+    @field_validator("pruner")
+    @classmethod
+    def _pruner_options(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return _complete(pruners, "pruner", given)
+
+    @model_validator(mode="after")
+    def _known(self) -> "StudySpec":
+        load(strategies, self.strategy)
+        load(backends, self.backend.name)
+        return self
+
+    def digest(self) -> str:
+        """Equal for descriptions of the same study; it may go on longer, or elsewhere."""
+        fixed = self.model_dump(mode="json", exclude=_MAY_CHANGE)
+        return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
+
+    def with_trials(self, trials: int) -> "StudySpec":
+        """The same study with another number of trials."""
+        return self.model_copy(update={"budget": self.budget.model_copy(update={"trials": trials})})
+
+
+def read_study(name: str | os.PathLike[str]) -> StudySpec:
+    """A study by its file, or by the name of a file in `studies/`; its space is read with it.
+
+    Raises:
+        NoSuchFile, BadYaml, UnknownKey, BadValue: as `read_yaml` does.
+    """
+    spec = read_yaml(find(name, "studies"), StudySpec)
+    return with_space(spec)
+
+
+def described(data: Mapping[str, Any]) -> StudySpec:
+    """A study from plain data, as it stands in a database or is given in Python."""
+    return with_space(validate(dict(data), StudySpec, "the study"))
+
+
+def with_space(spec: StudySpec) -> StudySpec:
+    """The study with its space read in, so that the description says everything."""
+    if isinstance(spec.space, SpaceSpec):
+        return spec
+    space = read_yaml(find(spec.space, "search_spaces"), SpaceSpec)
+    return spec.model_copy(update={"space": space})
+
+
+def _complete(folder: ModuleType, kind: str, given: dict[str, Any]) -> dict[str, Any]:
+    rest = dict(given)
+    name = rest.pop("name", None)
+    if not isinstance(name, str):
+        raise ValueError(f"a {kind} says its name")  # noqa: TRY004 — pydantic's way
+    function = getattr(load(folder, name), kind)
+    return {"name": name, **options(function, rest, f"option of the {kind} {name}")}

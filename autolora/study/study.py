@@ -1,0 +1,275 @@
+"""A study: the stored search, and everything one does with it."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from autolora import backends
+from autolora.artifacts.adapter import Adapter
+from autolora.artifacts.folder import save
+from autolora.errors import NoFeasibleTrial, NoSuchArm
+from autolora.registry import load
+from autolora.study import confirm
+from autolora.study.description import StudySpec, described, read_study
+from autolora.study.entries import StudyRecord
+from autolora.study.race import SEARCH, Race
+from autolora.study.results import FinalRow, Results, TrialRow
+from autolora.study.session import Session
+from autolora.study.storage import default_url, open_storage
+from autolora.study.store import Store
+from autolora.study.versions import versions
+
+Listen = Callable[[Mapping[str, Any]], None]
+FORMATS = {"adapter": "autolora", "adapter-peft": "peft"}
+
+
+def _silent(event: Mapping[str, Any]) -> None:
+    del event
+
+
+@dataclass(frozen=True)
+class Best:
+    """The winner: its trial, its adapter, and what it was measured at on the test split."""
+
+    trial: TrialRow
+    adapter: Adapter
+    metrics: Mapping[str, FinalRow]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A stored search: created or opened, run, read, exported."""
+
+    spec: StudySpec
+    store: Store
+    folder: Path
+
+    @classmethod
+    def create(
+        cls,
+        study: str | Path | StudySpec,
+        *,
+        storage: str | None = None,
+        folder: Path | None = None,
+        trials: int | None = None,
+    ) -> "Study":
+        """Creates the study of a description, or opens it if it is stored already.
+
+        Everything that can be checked is checked first: nothing is written for a mistake.
+
+        Raises:
+            UsageError: if the description, the space or the budget cannot be.
+            StorageUnavailable: if the database cannot be opened.
+            DeadTargets: if the model does not use a target of the space.
+        """
+        spec = study if isinstance(study, StudySpec) else read_study(study)
+        if trials is not None:
+            spec = spec.with_trials(trials)
+        session = Session(spec)
+        session.space.check_budget(session.budget_parameters)
+        record = _record(session)
+        folder = folder or Path("runs") / spec.name
+        store = Store(open_storage(storage or default_url(folder)), spec.name)
+        fresh = not store.exists()
+        if fresh and spec.self_check:
+            session.self_check()
+        store.create(record)
+        Race(session, store).open()
+        return cls(spec, store, folder)
+
+    @classmethod
+    def open(cls, name: str | Path, storage: str | None = None) -> "Study":
+        """Opens a stored study by its name or its file; nothing is created.
+
+        Raises:
+            NoSuchStudy: if the database holds none of that name.
+            StorageUnavailable: if there is no database.
+        """
+        name = read_study(name).name if str(name).endswith((".yaml", ".yml")) else str(name)
+        folder = Path("runs") / name
+        store = Store(open_storage(storage or default_url(folder), create=False), name)
+        return cls(described(store.description()), store, folder)
+
+    def run(self, listen: Listen = _silent) -> None:
+        """Runs the search to its end, or goes on with it: trials, then the confirmation.
+
+        Raises:
+            NoFeasibleTrial: if the budget ended and no trial has a result.
+            KeyboardInterrupt: after the workers have noted what they leave behind.
+        """
+        self.store.reclaim()
+        self._phase("search", listen)
+        self.store.reclaim()
+        if not confirm.best_of_arms(self.results()):
+            raise NoFeasibleTrial.of(self.spec.name, len(self.results().trials))
+        self._phase("confirm", listen)
+
+    def results(self) -> Results:
+        """What the study found so far, as plain data."""
+        return self.store.results()
+
+    @cached_property
+    def best(self) -> Best:
+        """The winner: the best arm on the validation split whose adapter keeps the budget.
+
+        If the uniform allocation wins, it is the uniform allocation.
+
+        Raises:
+            NoFeasibleTrial: if no trial has a result yet.
+        """
+        results = self.results()
+        limit = results.budget_parameters
+        arms = confirm.best_of_arms(results).values()
+        fitting = [t for t in arms if limit is None or t.parameters <= limit]
+        if not fitting:
+            raise NoFeasibleTrial.of(self.spec.name, len(results.trials))
+        trial = min(fitting, key=lambda t: confirm.score(results, t))
+        return self._best(results, trial)
+
+    def arm(self, name: str) -> Best:
+        """The best trial of one arm.
+
+        Raises:
+            NoSuchArm: if the study has no such arm with a result.
+        """
+        results = self.results()
+        arms = confirm.best_of_arms(results)
+        if name not in arms:
+            raise NoSuchArm(name, arms)
+        return self._best(results, arms[name])
+
+    def export(
+        self,
+        folder: str | Path,
+        *,
+        format: str = "autolora",  # noqa: A002
+        arm: str | None = None,
+    ) -> tuple[str, ...]:
+        """Writes the adapter of the winner, or of an arm, with its model card.
+
+        Returns:
+            The targets that the format keeps in a second file; see `autolora.save`.
+        """
+        best = self.best if arm is None else self.arm(arm)
+        adapter = replace(best.adapter, about=self._about(best))
+        return save(adapter, folder, format=format)
+
+    def export_all(self) -> dict[str, str]:
+        """Writes the winner in every format into the study's folder; gives the folders."""
+        written = {}
+        for name, form in FORMATS.items():
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                self.export(self.folder / name, format=form)
+            note = f" ({said[0].message})" if said else ""
+            written[name] = f"{self.folder / name}{note}"
+        return written
+
+    def _best(self, results: Results, trial: TrialRow) -> Best:
+        content = self.store.adapter(trial.number)
+        assert content is not None, "the best trial of an arm keeps its adapter"
+        seed = self.spec.seed
+        finals = {f.metric: f for f in results.finals if (f.arm, f.seed) == (trial.arm, seed)}
+        return Best(trial, Adapter.from_bytes(content), finals)
+
+    def _phase(self, name: str, listen: Listen) -> None:
+        backend: backends.Backend = load(backends, self.spec.backend.name)
+        payload = {
+            "description": self.spec.model_dump(mode="json"),
+            "url": self.store.storage.url,
+        }
+        watched = _Counted(self, name, listen)
+        backend.run(
+            f"autolora.study.worker:{name}", payload, watched, workers=self.spec.backend.workers
+        )
+
+    def _about(self, best: Best) -> dict[str, Any]:
+        numbers = best.trial.configuration
+        metrics = {
+            f"test {name}": {"value": f.value, "low": f.low, "high": f.high}
+            for name, f in best.metrics.items()
+        }
+        return {
+            "title": f"{self.spec.name}: the adapter of trial {best.trial.number}",
+            "study": f"{self.spec.name}, arm {best.trial.arm}, trial {best.trial.number}",
+            "base_model": self.spec.task.get("model"),
+            "data": self.spec.task.get("data"),
+            "budget": f"{self.results().budget_parameters} adapter parameters",
+            "learning_rate": numbers.get("learning_rate"),
+            "scale": f"{numbers.get('scale_rule')} {numbers.get('scale_value')}",
+            "seeds": f"{self.spec.seed} (splits: {self.spec.task.get('splits', {}).get('seed')})",
+            "valid_loss": best.trial.loss,
+            "metrics": metrics,
+            "versions": ", ".join(f"{n} {v}" for n, v in self.store.record().versions.items()),
+        }
+
+
+@dataclass
+class _Counted:
+    """Adds to the events of workers how much of a phase is done."""
+
+    study: Study
+    phase: str
+    listen: Listen
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Passes an event on; after a trial, or a measurement, with the new count."""
+        if event["event"] in ("trial", "confirmed"):
+            event = {**event, "phase": self.phase, **self._count()}
+        self.listen(event)
+
+    def _count(self) -> dict[str, int | None]:
+        results = self.study.results()
+        if self.phase == "confirm":
+            left = len(confirm.jobs(self.study.spec, results))
+            done = len({(final.arm, final.seed) for final in results.finals})
+            return {"done": done, "total": done + left}
+        baselines = sum(trial.arm != SEARCH for trial in results.trials)
+        ended = sum(t.state in ("complete", "pruned", "failed") for t in results.trials)
+        trials = self.study.spec.budget.trials
+        return {"done": ended, "total": baselines + trials if trials else None}
+
+
+def search(
+    task: Mapping[str, Any],
+    space: str | Mapping[str, Any],
+    *,
+    budget: Mapping[str, Any],
+    storage: str | None = None,
+    **description: Any,
+) -> Study:
+    """Searches ranks and placement for a task and gives the finished study.
+
+    The arguments are those of a study file, in Python; see `StudySpec` for the rest of them.
+
+    >>> study = autolora.search(
+    ...     {"type": "image", "model": "mobilenet_v2", "data": "digits"},
+    ...     "cnn",
+    ...     budget={"trials": 20, "uniform_rank": 2},
+    ... )  # doctest: +SKIP
+    >>> study.best.adapter  # doctest: +SKIP
+    """
+    given = {"name": "search", **description, "task": task, "space": space, "budget": budget}
+    study = Study.create(described(given), storage=storage)
+    study.run()
+    return study
+
+
+def _record(session: Session) -> StudyRecord:
+    spec = session.spec
+    objective = spec.objective
+    pareto = objective.and_parameters
+    return StudyRecord(
+        digest=spec.digest(),
+        description=spec.model_dump(mode="json"),
+        targets=session.space.targets,
+        groups=session.space.groups,
+        objective=(objective.metric, "parameters") if pareto else (objective.metric,),
+        directions=(objective.direction, "minimize") if pareto else (objective.direction,),
+        budget_parameters=session.budget_parameters,
+        head_parameters=session.head_parameters,
+        versions=versions(),
+    )

@@ -1,0 +1,35 @@
+"""The best checkpoint of a run: the trained tensors only."""
+
+import torch
+from torch import Tensor
+
+from autolora.lora.attach import Attached
+from autolora.training.loop import Evaluated
+
+
+class Best:
+    """The trained tensors at the evaluation with the lowest validation loss."""
+
+    def __init__(self, attached: Attached) -> None:
+        self._parameters = list(attached.parameters())
+        self._kept: list[Tensor] = []
+        self._evaluated: Evaluated | None = None
+
+    @property
+    def evaluated(self) -> Evaluated:
+        """The best evaluation so far."""
+        assert self._evaluated is not None
+        return self._evaluated
+
+    def keep_if_better(self, evaluated: Evaluated) -> None:
+        """Keeps the tensors as they are now if this evaluation is the best."""
+        loss = evaluated.point.valid_loss
+        if self._evaluated is None or loss < self._evaluated.point.valid_loss:
+            self._evaluated = evaluated
+            self._kept = [p.detach().clone() for p in self._parameters]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Puts the kept tensors back."""
+        for parameter, kept in zip(self._parameters, self._kept, strict=True):
+            parameter.copy_(kept)

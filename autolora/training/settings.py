@@ -1,0 +1,44 @@
+"""The `training` block of a study: what every one of its trials has in common."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from autolora.space.read import Strict
+
+
+class TrainingSettings(Strict):
+    """How long and how a trial trains; rates and scales belong to what is searched.
+
+    Units: `warmup` is a share of the steps; `evaluations` of the validation split are spread
+    evenly over the run, the last at its end. `precision` "auto" is bf16 on CUDA and float32
+    elsewhere; `device` "auto" is CUDA where there is one.
+
+    >>> TrainingSettings(steps=160, evaluations=8).evaluation_steps
+    (20, 40, 60, 80, 100, 120, 140, 160)
+    """
+
+    steps: int = Field(ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    warmup: float = Field(default=0.1, ge=0, le=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip_norm: float | None = Field(default=1.0, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    evaluations: int = Field(default=8, ge=1)
+    precision: Literal["float32", "bf16", "auto"] = "float32"
+    device: str = Field(default="cpu", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+
+    @model_validator(mode="after")
+    def _evaluations_fit(self) -> "TrainingSettings":
+        if self.evaluations > self.steps:
+            raise ValueError(
+                f"{self.evaluations} evaluations do not fit into {self.steps} steps; "
+                "ask for at most one a step"
+            )
+        return self
+
+    @property
+    def evaluation_steps(self) -> tuple[int, ...]:
+        """The steps after which the validation split is measured."""
+        n = self.evaluations
+        return tuple(self.steps * (i + 1) // n for i in range(n))

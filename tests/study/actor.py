@@ -1,0 +1,75 @@
+"""Another process that works on the study of a test: python actor.py ADDRESS WHAT."""
+
+import sys
+import time
+
+import conftest
+import optuna
+
+from autolora.study.storage import open_storage
+from autolora.study.store import Store
+
+
+def say(word: object) -> None:
+    sys.stdout.write(f"{word}\n")
+
+
+class Stuck(optuna.samplers.RandomSampler):
+    """Never proposes anything: the trial exists already, and nobody has it yet."""
+
+    def sample_relative(self, *args, **kwargs):
+        say("ready")
+        time.sleep(60)
+
+
+def train(store: Store) -> None:
+    study = store.optuna_study(optuna.samplers.RandomSampler(seed=1))
+    trial = store.ask(study, conftest.DISTRIBUTIONS)
+    store.claim(trial.number, conftest.plan("same", arm=trial.user_attrs.get("arm", "search")))
+    say("ready")
+    time.sleep(60)
+
+
+def ask(store: Store) -> None:
+    store.ask(store.optuna_study(Stuck()), conftest.DISTRIBUTIONS)
+
+
+def half(store: Store) -> None:
+    """Dies between storing a result and telling Optuna."""
+    from autolora.study import trials
+
+    study = store.optuna_study(optuna.samplers.RandomSampler(seed=1))
+    number = store.ask(study, conftest.DISTRIBUTIONS).number
+    store.claim(number, conftest.plan("same"))
+    with store.storage.engine.begin() as connection:
+        trials.write_outcome(connection, store.name, number, conftest.outcome(0.25))
+
+
+def queue(store: Store) -> None:
+    """Takes enqueued trials, at a signal."""
+    study = store.optuna_study(optuna.samplers.RandomSampler(seed=1))
+    say("ready")
+    sys.stdin.readline()
+    for _ in range(15):
+        say(store.ask(study, conftest.DISTRIBUTIONS).number)
+
+
+def share(store: Store) -> None:
+    """Claims configurations that another process claims too, at a signal."""
+    study = store.optuna_study(optuna.samplers.RandomSampler(seed=1))
+    say("ready")
+    sys.stdin.readline()
+    number = store.ask(study, conftest.DISTRIBUTIONS).number
+    for digest in range(12):
+        state, owner = store.claim(number, conftest.plan(f"shared-{digest}"))
+        assert (state == "new") == (owner == number)
+        if state == "new":
+            say(digest)
+            store.finish(number, conftest.outcome(0.5))
+            number = store.ask(study, conftest.DISTRIBUTIONS).number
+
+
+if __name__ == "__main__":
+    storage = open_storage(sys.argv[1], create=False)
+    globals()[sys.argv[2]](Store(storage, conftest.NAME))
+    storage.close()
