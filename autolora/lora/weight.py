@@ -19,6 +19,10 @@ Product = Callable[..., Any]
 
 PRODUCTS: dict[Callable[..., Any], Product] = {}
 
+# Measured on a CPU for layers of MobileNetV2 (docs/decisions/0007): a product of few columns costs
+# what one of 16 does; an element moved costs 6 multiplications, the further calls 4 million.
+_LANES, _MOVE, _CALLS = 16, 6, 4_000_000
+
 # What a weight tells of itself without being computed.
 _METADATA = frozenset(
     "shape dtype device ndim layout size dim numel stride itemsize nbytes is_cuda is_cpu is_meta "
@@ -60,16 +64,24 @@ class AdaptedWeight:
         up, down = self.delta.factors(_product_dtype(base.dtype), dropped=True)
         return base + (up @ down).to(base.dtype).view(base.shape)
 
-    def apart(self, positions: int, groups: int = 1) -> bool:
-        """Whether multiplying by base and delta apart takes fewer multiplications.
+    def apart(self, inputs: int, positions: int, groups: int = 1) -> bool:
+        """Whether multiplying by base and delta apart is cheaper than by their sum.
 
-        `positions` counts the columns the weight multiplies: tokens, or output pixels. The
-        sum costs its forming and, in training, a gradient as large as the weight's own.
+        Both are estimated in multiplications: apart, two thin products, the elements they move
+        and their calls; the sum, its forming and, in training, a gradient of the weight's size.
+
+        Args:
+            inputs: Elements of the input.
+            positions: Columns that the weight multiplies: tokens, or output pixels.
+            groups: Groups of a convolution.
         """
         rank, rows, size = self.delta.rank, self.delta.rows, self.base.numel()
-        two_steps = positions * rank * (groups * (size // rows) + rows)
-        needs_gradient = torch.is_grad_enabled() and self.requires_grad
-        return two_steps < size * (rank + (2 * rank + positions if needs_gradient else 0))
+        lanes = -(-rank // _LANES) * _LANES
+        thin = positions * lanes * (groups * (size // rows) + rows)
+        two_products = thin + _MOVE * (inputs + 3 * positions * rows) + _CALLS
+        if torch.is_grad_enabled() and self.requires_grad:
+            return two_products < size * (3 * rank + positions)
+        return two_products < size * rank
 
     @classmethod
     def __torch_function__(

@@ -16,7 +16,11 @@ from autolora.space.spec import SpaceSpec
 from autolora.training.settings import TrainingSettings
 
 # What may change between runs of one study: how long it goes on, and where.
-_MAY_CHANGE: Any = {"budget": {"trials", "seconds", "example_passes"}, "backend": True, "confirm": True}
+_MAY_CHANGE: Any = {
+    "budget": {"trials", "seconds", "example_passes"},
+    "backend": True,
+    "confirm": True,
+}
 
 
 class Objective(Strict):

@@ -1,8 +1,7 @@
 """The race: what opens it, who runs next, and when it is over."""
 
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -17,9 +16,9 @@ from optuna.trial import TrialState
 from autolora import pruners, samplers, strategies
 from autolora.registry import load
 from autolora.space.proposal import Proposal
-from autolora.strategies import Baselines
+from autolora.strategies import Arm, Baselines
 from autolora.study.reclaim import DIED
-from autolora.study.results import Results, TrialRow
+from autolora.study.results import TrialRow
 from autolora.study.session import Session
 from autolora.study.store import Store
 
@@ -35,7 +34,6 @@ class Race:
     session: Session
     store: Store
     worker: int = 0
-    began: float = field(default_factory=time.monotonic)
 
     def open(self) -> None:
         """Enqueues the arms that are not yet in the study, so that a crash between loses none."""
@@ -44,25 +42,17 @@ class Race:
         rates = spec.baselines.learning_rates
         baselines = Baselines(tuple(spec.baselines.uniform_ranks), rates)
         study = self.store.optuna_study()
-        known = {
-            (t.user_attrs.get("arm"), t.user_attrs.get("learning_rate"))
-            for t in study.get_trials(deepcopy=False)
-        }
-        for arm in strategy.opening(space, baselines, self.session.budget_parameters):
-            if (arm.name, arm.learning_rate) not in known:
-                params = space.encode(arm.allocation, arm.learning_rate) or {}
-                study.enqueue_trial(
-                    params,
-                    user_attrs={
-                        "arm": arm.name,
-                        "uniform_rank": arm.uniform_rank,
-                        "learning_rate": arm.learning_rate,
-                    },
-                )
+        with self.store.storage.errors():
+            told = study.get_trials(deepcopy=False)
+            known = {(t.user_attrs.get("arm"), t.user_attrs.get("learning_rate")) for t in told}
+            for arm in strategy.opening(space, baselines, self.session.budget_parameters):
+                if (arm.name, arm.learning_rate) not in known:
+                    params = space.encode(arm.allocation, arm.learning_rate) or {}
+                    study.enqueue_trial(params, user_attrs=_attributes(arm))
 
     def ask(self, study: optuna.Study) -> tuple[optuna.Trial, Proposal] | None:
         """The next trial and what it is to train; None when the race is over."""
-        with self.store.storage.turn():
+        with self.store.storage.errors(), self.store.storage.turn():
             if self.is_over(study):
                 return None
             trial = self.store.ask(study, {})
@@ -74,14 +64,14 @@ class Race:
         told = study.get_trials(deepcopy=False)
         if any(trial.state == TrialState.WAITING for trial in told):
             return False
-        return self.spent(self.store.results())
+        return self.spent(self.store.trials())
 
-    def spent(self, results: Results) -> bool:
+    def spent(self, trials: Iterable[TrialRow]) -> bool:
         """Whether the sampler may propose no more: trials, seconds or example-passes are used."""
         budget = self.session.spec.budget
         cost = self.store.spent()
         limits = (
-            (budget.trials, sum(map(counts, results.trials))),
+            (budget.trials, sum(map(counts, trials))),
             (budget.seconds, cost.seconds),
             (budget.example_passes, cost.example_passes),
         )
@@ -122,6 +112,14 @@ class Race:
             evaluations=evaluations, **rest
         )
         return made
+
+
+def _attributes(arm: Arm) -> dict[str, Any]:
+    return {
+        "arm": arm.name,
+        "uniform_rank": arm.uniform_rank,
+        "learning_rate": arm.learning_rate,
+    }
 
 
 def counts(trial: TrialRow) -> bool:

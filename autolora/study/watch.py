@@ -48,9 +48,10 @@ class Watch:
                 return False
             others = [
                 (t.parameters, {p.step: p.valid_loss for p in t.curve})
-                for t in self.store.results().trials
+                for t in self.store.trials()
                 if t.state == "complete"
             ]
             return dominated(point.step, point.valid_loss, self.plan.parameters, others)
-        self.trial.report(point.valid_loss, self.evaluations)
-        return self.plan.arm == SEARCH and not last and self.trial.should_prune()
+        with self.store.storage.errors():
+            self.trial.report(point.valid_loss, self.evaluations)
+            return self.plan.arm == SEARCH and not last and self.trial.should_prune()

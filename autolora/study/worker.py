@@ -138,8 +138,7 @@ class Worker:
         return (metric, float(plan.parameters)) if objective.and_parameters else (metric,)
 
     def _told(self, number: int, plan: Plan, reused_from: int | None = None) -> None:
-        results = self.store.results()
-        row = next(t for t in results.trials if t.number == number)
+        row = next(t for t in self.store.trials() if t.number == number)
         self.say(
             "trial",
             number=number,

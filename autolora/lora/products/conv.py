@@ -34,7 +34,7 @@ def conv(  # noqa: PLR0913 — the signature is torch's
     dropout, space = weight.delta.dropout, weight.ndim - 2
     strides = stride if isinstance(stride, (tuple, list)) else (stride,) * space
     positions = input.numel() // input.shape[-space - 1] // math.prod(strides)
-    if dropout is None or not weight.apart(positions, groups):
+    if dropout is None or not weight.apart(input.numel(), positions, groups):
         return NotImplemented
     convolve = (F.conv1d, F.conv2d, F.conv3d)[space - 1]
     up, down = weight.delta.factors(input.dtype)

@@ -18,7 +18,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:  # noqa: A002
     if not isinstance(weight, AdaptedWeight) or not isinstance(input, Tensor):
         return NotImplemented
     dropout = weight.delta.dropout
-    if dropout is None or not weight.apart(positions=input.numel() // input.shape[-1]):
+    if dropout is None or not weight.apart(input.numel(), input.numel() // input.shape[-1]):
         return NotImplemented
     up, down = weight.delta.factors(input.dtype)
     through = F.dropout(input, dropout) if dropout else input
