@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.special import stdtrit  # type: ignore[import-untyped]
+from scipy.special import stdtrit
 
 from autolora.plots.measure import Measure, Scored, measure, ranking, within_budget
 from autolora.study.results import FinalRow, Results

@@ -1,5 +1,6 @@
 """A study: the stored search, and everything one does with it."""
 
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from autolora.study.store import Store
 from autolora.study.versions import versions
 
 Listen = Callable[[Mapping[str, Any]], None]
+_LOOK_SECONDS = 0.5  # between looks at trials that workers elsewhere still train
 FORMATS = {"adapter": "autolora", "adapter-peft": "peft"}
 
 
@@ -102,10 +104,18 @@ class Study:
         """
         self.store.reclaim()
         self._phase("search", listen)
-        self.store.reclaim()
+        while self._unfinished():
+            self._phase("search", listen)
         if not confirm.best_of_arms(self.results()):
             raise NoFeasibleTrial.of(self.spec.name, len(self.results().trials))
         self._phase("confirm", listen)
+
+    def _unfinished(self) -> bool:
+        """Waits for trials of workers elsewhere; whether any was left behind and waits again."""
+        while any(trial.state == "running" for trial in self.store.trials()):
+            self.store.reclaim()
+            time.sleep(_LOOK_SECONDS)
+        return any(trial.state == "waiting" for trial in self.store.trials())
 
     def results(self) -> Results:
         """What the study found so far, as plain data."""

@@ -3,7 +3,7 @@
 import sys
 import time
 
-import conftest
+import made
 import optuna
 
 from autolora.study.storage import open_storage
@@ -24,14 +24,14 @@ class Stuck(optuna.samplers.RandomSampler):
 
 def train(store: Store) -> None:
     study = store.optuna_study(optuna.samplers.RandomSampler(seed=1))
-    trial = store.ask(study, conftest.DISTRIBUTIONS)
-    store.claim(trial.number, conftest.plan("same", arm=trial.user_attrs.get("arm", "search")))
+    trial = store.ask(study, made.DISTRIBUTIONS)
+    store.claim(trial.number, made.plan("same", arm=trial.user_attrs.get("arm", "search")))
     say("ready")
     time.sleep(60)
 
 
 def ask(store: Store) -> None:
-    store.ask(store.optuna_study(Stuck()), conftest.DISTRIBUTIONS)
+    store.ask(store.optuna_study(Stuck()), made.DISTRIBUTIONS)
 
 
 def half(store: Store) -> None:
@@ -39,10 +39,10 @@ def half(store: Store) -> None:
     from autolora.study import trials
 
     study = store.optuna_study(optuna.samplers.RandomSampler(seed=1))
-    number = store.ask(study, conftest.DISTRIBUTIONS).number
-    store.claim(number, conftest.plan("same"))
+    number = store.ask(study, made.DISTRIBUTIONS).number
+    store.claim(number, made.plan("same"))
     with store.storage.engine.begin() as connection:
-        trials.write_outcome(connection, store.name, number, conftest.outcome(0.25))
+        trials.write_outcome(connection, store.name, number, made.outcome(0.25))
 
 
 def queue(store: Store) -> None:
@@ -51,7 +51,7 @@ def queue(store: Store) -> None:
     say("ready")
     sys.stdin.readline()
     for _ in range(15):
-        say(store.ask(study, conftest.DISTRIBUTIONS).number)
+        say(store.ask(study, made.DISTRIBUTIONS).number)
 
 
 def share(store: Store) -> None:
@@ -59,17 +59,17 @@ def share(store: Store) -> None:
     study = store.optuna_study(optuna.samplers.RandomSampler(seed=1))
     say("ready")
     sys.stdin.readline()
-    number = store.ask(study, conftest.DISTRIBUTIONS).number
+    number = store.ask(study, made.DISTRIBUTIONS).number
     for digest in range(12):
-        state, owner = store.claim(number, conftest.plan(f"shared-{digest}"))
+        state, owner = store.claim(number, made.plan(f"shared-{digest}"))
         assert (state == "new") == (owner == number)
         if state == "new":
             say(digest)
-            store.finish(number, conftest.outcome(0.5))
-            number = store.ask(study, conftest.DISTRIBUTIONS).number
+            store.finish(number, made.outcome(0.5))
+            number = store.ask(study, made.DISTRIBUTIONS).number
 
 
 if __name__ == "__main__":
     storage = open_storage(sys.argv[1], create=False)
-    globals()[sys.argv[2]](Store(storage, conftest.NAME))
+    globals()[sys.argv[2]](Store(storage, made.NAME))
     storage.close()

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import DISTRIBUTIONS, NAME, plan
+from made import DISTRIBUTIONS, NAME, plan
 from sqlalchemy import update
 
 from autolora.study.doctor import checks, combinations

@@ -3,7 +3,7 @@ import subprocess
 import time
 
 import optuna
-from conftest import DISTRIBUTIONS, Act, outcome, plan, ran
+from made import DISTRIBUTIONS, Act, outcome, plan, ran
 from optuna.trial import TrialState
 from sqlalchemy import update
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import optuna
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from conftest import NAME
+from made import NAME
 from sqlalchemy import inspect
 
 from autolora.study import schema

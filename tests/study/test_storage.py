@@ -9,7 +9,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import DISTRIBUTIONS, NAME, adapter, outcome, plan, record
+from made import DISTRIBUTIONS, NAME, adapter, outcome, plan, record
 
 from autolora.errors import (
     AutoloraError,

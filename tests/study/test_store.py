@@ -2,7 +2,7 @@ import math
 
 import optuna
 import pytest
-from conftest import DISTRIBUTIONS, NAME, Act, adapter, outcome, plan, ran, record
+from made import DISTRIBUTIONS, NAME, Act, adapter, outcome, plan, ran, record
 
 from autolora.artifacts.adapter import Adapter
 from autolora.errors import NameTaken, NoSuchStudy, OtherStudy

@@ -1,6 +1,6 @@
 import optuna
 import pytest
-from conftest import DISTRIBUTIONS, adapter, model, outcome, plan, ran, record
+from made import DISTRIBUTIONS, adapter, model, outcome, plan, ran, record
 
 from autolora.lora.targets import targets
 from autolora.study.store import Store
