@@ -37,7 +37,7 @@ def apply(
 ) -> None:
     """Merge an adapter into its base and write the weights of the plain model."""
     from autolora.artifacts.merged import write_merged
-    from autolora.tasks.models import build
+    from autolora.data.models import build
 
     tensors = write_merged(build(model, allow_code=allow_code), folder, to)
     show({"file": str(to), "tensors": tensors}, as_json=as_json)

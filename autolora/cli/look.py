@@ -33,9 +33,9 @@ def targets(  # noqa: PLR0913 — one option each
     as_json: Json = False,
 ) -> None:
     """List the weights of a model that can carry a delta."""
+    from autolora.data.models import build
     from autolora.lora import Allocation, refusals, select
     from autolora.lora import targets as find
-    from autolora.tasks.models import build
 
     built = build(model, allow_code=allow_code)
     found = select(find(built), match or ("*",), kinds=kind or ())
@@ -65,7 +65,7 @@ def _target(target: Any) -> dict[str, Any]:
 @ending
 def list_assets(as_json: Json = False) -> None:
     """List the known models and data, where they come from and their licences."""
-    from autolora.tasks.assets import assets
+    from autolora.data.assets import assets
 
     show([asdict(asset) for asset in assets()], as_json=True) if as_json else table(
         [
@@ -82,8 +82,8 @@ def fetch(
     as_json: Json = False,
 ) -> None:
     """Fetch assets into the cache and verify them."""
-    from autolora.tasks.assets import assets
-    from autolora.tasks.assets import fetch as fetch_one
+    from autolora.data.assets import assets
+    from autolora.data.assets import fetch as fetch_one
 
     chosen = names or [asset.name for asset in assets()]
     show({name: str(fetch_one(name)) for name in chosen}, as_json=as_json)
@@ -93,8 +93,8 @@ def fetch(
 @ending
 def verify(as_json: Json = False) -> None:
     """Check the cached assets against their digests."""
-    from autolora.tasks.assets import assets
-    from autolora.tasks.assets import verify as verify_one
+    from autolora.data.assets import assets
+    from autolora.data.assets import verify as verify_one
 
     show({asset.name: verify_one(asset.name) for asset in assets()}, as_json=as_json)
 

@@ -13,11 +13,11 @@ from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autolora.data.assets import find
+from autolora.data.digits import Images, digits
+from autolora.data.models import MODELS
+from autolora.data.splits import split
 from autolora.space.read import Strict, validate
-from autolora.tasks.assets import find
-from autolora.tasks.digits import Images, digits
-from autolora.tasks.models import MODELS
-from autolora.tasks.splits import split
 from autolora.training.device import moved
 from autolora.training.task import Split, Task
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from autolora.data.assets import fetch
 from autolora.errors import FetchFailed
-from autolora.tasks.assets import fetch
 
 
 @pytest.fixture(scope="session")

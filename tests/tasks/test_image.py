@@ -4,10 +4,10 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as peer
 
+from autolora.data.digits import digits
+from autolora.data.models import MODELS
 from autolora.errors import BadValue, TooFewExamples, UnknownKey
-from autolora.tasks.digits import digits
 from autolora.tasks.image import DATA, inputs, task
-from autolora.tasks.models import MODELS
 from autolora.training.evaluate import per_example
 
 pytestmark = pytest.mark.usefixtures("digits_file", "weights_file")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from autolora.data.stored import stored
 from autolora.errors import StorageUnavailable
-from autolora.tasks.stored import stored
 
 CONTENT = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 

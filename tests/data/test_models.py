@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from autolora.data.models import MODELS, _pristine_mobilenet_v2, build, mobilenet_v2
 from autolora.errors import CodeNotAllowed, MissingExtra, NoSuchModel, UnknownName
 from autolora.lora import targets
-from autolora.tasks.models import MODELS, _pristine_mobilenet_v2, build, mobilenet_v2
 
 
 def tiny() -> nn.Module:

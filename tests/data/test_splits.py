@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from autolora.data.splits import split
 from autolora.errors import TooFewExamples
-from autolora.tasks.splits import split
 
 SIZES = {"train": 40, "valid": 25, "test": 35}
 

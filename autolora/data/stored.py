@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autolora.artifacts.files import write_bytes
-from autolora.tasks.assets import cache_folder
+from autolora.data.assets import cache_folder
 
 Bytes = NDArray[np.uint8]
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from autolora.tasks.assets import fetch, find
-from autolora.tasks.stored import Bytes, stored
+from autolora.data.assets import fetch, find
+from autolora.data.stored import Bytes, stored
 
 _SIDE = 28
 

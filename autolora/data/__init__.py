@@ -1,0 +1,1 @@
+"""Models and data as files: fetched, verified, prepared, split."""
