@@ -218,6 +218,9 @@ def hide(model: nn.Module, *, only_empty: bool = False) -> Hidden:
         # Assigning a registered parameter clears the entry that shadows it, and lets a
         # recurrent layer refresh its own list of weights.
         setattr(layer, name, layer._parameters[name])
+    for layer in {layer for layer, _, _ in hidden}:
+        if isinstance(layer, nn.RNNBase):
+            layer._init_flat_weights()  # its weak references to them, too
     return hidden
 
 

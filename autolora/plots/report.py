@@ -67,7 +67,7 @@ def facts(results: Results) -> list[tuple[str, str]]:
     best = winner(results)
     value = measure(results).of(best.trial) if best else None
     return [
-        ("best trial", f"#{best.trial.number} {best.trial.arm}" if best else "–"),
+        ("adapter handed back", f"#{best.trial.number} {best.trial.arm}" if best else "–"),
         (f"its validation {measure(results).name}", "–" if value is None else f"{value:.4f}"),
         ("adapter parameters", _size(results, best)),
         ("targets adapted", f"{best.adapted} of {best.targets}" if best else "–"),

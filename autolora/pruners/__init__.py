@@ -5,9 +5,13 @@ study may set, all recorded. A trial reports its validation loss at evaluations 
 `evaluations`.
 """
 
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from optuna.pruners import BasePruner
+from pydantic import Field
+
+Count = Annotated[int, Field(ge=1)]
+CountFrom0 = Annotated[int, Field(ge=0)]
 
 
 class Pruner(Protocol):

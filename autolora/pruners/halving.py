@@ -1,9 +1,16 @@
 """Successive halving, asynchronously. Source: Li et al. 2020 (ASHA)."""
 
+from typing import Annotated
+
 from optuna.pruners import BasePruner, SuccessiveHalvingPruner
+from pydantic import Field
+
+from autolora.pruners import Count
+
+Factor = Annotated[int, Field(ge=2)]
 
 
-def pruner(*, evaluations: int, first_rung: int = 2, reduction: int = 2) -> BasePruner:
+def pruner(*, evaluations: int, first_rung: Count = 2, reduction: Factor = 2) -> BasePruner:
     """Optuna's ASHA: at evaluations `first_rung` · `reduction`ᵏ the best 1 / `reduction` go on."""
     del evaluations
     return SuccessiveHalvingPruner(

@@ -6,12 +6,15 @@ not shift when Optuna changes a default.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
+from pydantic import Field
 
 Distributions = Mapping[str, BaseDistribution]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Sampler(Protocol):

@@ -8,11 +8,11 @@ from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 
 from autolora.errors import SamplerCannot
-from autolora.samplers import Distributions
+from autolora.samplers import Count, Distributions
 
 
 def sampler(
-    distributions: Distributions, *, seed: int, constrained: bool, startup_trials: int = 4
+    distributions: Distributions, *, seed: int, constrained: bool, startup_trials: Count = 4
 ) -> BaseSampler:
     """Optuna's CMA-ES.
 

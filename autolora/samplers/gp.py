@@ -5,11 +5,11 @@ Source: Jones et al. 1998 (expected improvement), in Optuna's implementation.
 
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler
 
-from autolora.samplers import Distributions
+from autolora.samplers import Count, Distributions
 
 
 def sampler(
-    distributions: Distributions, *, seed: int, constrained: bool, startup_trials: int = 10
+    distributions: Distributions, *, seed: int, constrained: bool, startup_trials: Count = 10
 ) -> BaseSampler:
     """Optuna's GP sampler; it reads the constraint of a trial by itself."""
     del distributions, constrained

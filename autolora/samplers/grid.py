@@ -11,13 +11,13 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, GridSampler
 
 from autolora.errors import SamplerCannot
-from autolora.samplers import Distributions
+from autolora.samplers import Count, Distributions
 
 _MOST = 1000
 
 
 def sampler(
-    distributions: Distributions, *, seed: int, constrained: bool, points: int = 3
+    distributions: Distributions, *, seed: int, constrained: bool, points: Count = 3
 ) -> BaseSampler:
     """Optuna's grid: all ranks and choices, and `points` values of each continuous range.
 

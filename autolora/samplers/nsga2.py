@@ -1,8 +1,11 @@
 """NSGA-II, an evolution for several objectives. Source: Deb et al. 2002."""
 
-from optuna.samplers import BaseSampler, NSGAIISampler
+from typing import Annotated
 
-from autolora.samplers import Distributions
+from optuna.samplers import BaseSampler, NSGAIISampler
+from pydantic import Field
+
+from autolora.samplers import Distributions, Share
 
 
 def sampler(  # noqa: PLR0913 — one option each
@@ -10,9 +13,9 @@ def sampler(  # noqa: PLR0913 — one option each
     *,
     seed: int,
     constrained: bool,
-    population: int = 12,
-    crossover_probability: float = 0.9,
-    swapping_probability: float = 0.5,
+    population: Annotated[int, Field(ge=2)] = 12,
+    crossover_probability: Share = 0.9,
+    swapping_probability: Share = 0.5,
 ) -> BaseSampler:
     """Optuna's NSGA-II, with a population for studies of some dozen trials."""
     del distributions, constrained

@@ -2,7 +2,7 @@
 
 from optuna.samplers import BaseSampler, TPESampler
 
-from autolora.samplers import Distributions
+from autolora.samplers import Count, Distributions
 
 
 def sampler(  # noqa: PLR0913 — one option each
@@ -10,8 +10,8 @@ def sampler(  # noqa: PLR0913 — one option each
     *,
     seed: int,
     constrained: bool,
-    startup_trials: int = 10,
-    candidates: int = 24,
+    startup_trials: Count = 10,
+    candidates: Count = 24,
     multivariate: bool = True,
     constant_liar: bool = True,
 ) -> BaseSampler:

@@ -40,10 +40,12 @@ class Proposal:
     def digest(self, context: str = "") -> str:
         """Equal for proposals that train the same thing in the same context.
 
-        Two configurations of the sampler may be one proposal: ranks were lowered to keep a budget.
+        Two configurations of the sampler may be one proposal: ranks were lowered to keep a budget,
+        or two scale rules give the ranks the same scale.
 
         >>> Proposal(Allocation({"a": 0}), 1e-3).digest() == Proposal(Allocation(), 0.001).digest()
         True
         """
-        content = [dict(self.allocation), self.configuration(), context]
+        scaled = {name: [rank, self.scale(rank)] for name, rank in self.allocation.items()}
+        content = [scaled, self.learning_rate, context]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

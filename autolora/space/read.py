@@ -9,14 +9,17 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from autolora.errors import BadValue, BadYaml, NoSuchFile, UnknownKey
 from autolora.registry import nearest
 
 _MOST_BYTES = 1_000_000
+_NO_KEY = ("extra_forbidden", "invalid_key")  # pydantic's words for a misspelt key
 _PACKAGE = Path(__file__).parents[1]
 
 Model = TypeVar("Model", bound=BaseModel)
+Where = tuple[str | int, ...]
 
 
 class Strict(BaseModel):
@@ -70,6 +73,11 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise BadYaml(path, f"{where}{error.problem}") from error
+    except RecursionError as error:
+        raise BadYaml(path, "it is nested too deeply") from error
+    except (yaml.YAMLError, ValueError) as error:
+        # What is no date, number or printable character has no mark.
+        raise BadYaml(path, str(error).splitlines()[0]) from error
     if not isinstance(data, dict):
         raise BadYaml(path, "it holds no mapping of keys to values")
     return validate(data, model, str(path), root)
@@ -80,10 +88,9 @@ def validate(data: Any, model: type[Model], source: str, root: yaml.Node | None 
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = tuple(part for part in first["loc"] if not _is_branch(part, model))
+        where, first = _clearest(error, data)
         place = source + (f", line {line}" if (line := _line(root, where)) else "")
-        if first["type"] == "extra_forbidden":
+        if first["type"] in _NO_KEY:
             keys = _keys(model, where[:-1])
             near = nearest(str(where[-1]), keys, 1) or keys
             raise UnknownKey(str(where[-1]), _dotted(where[:-1]), place, near) from None
@@ -100,17 +107,29 @@ def _dotted(where: Sequence[str | int]) -> str:
     return ".".join(map(str, where))
 
 
-def _is_branch(part: str | int, model: type[BaseModel]) -> bool:
-    """Whether pydantic names a member of a union here, rather than a key."""
-    return isinstance(part, str) and ("[" in part or part in _unions(model))
+def _clearest(error: ValidationError, data: Any) -> tuple[Where, ErrorDetails]:
+    """The mistake to tell, and the place of its key.
+
+    A misspelt key comes before the key that is missing for it. Where a value may be of several
+    types, a mistake inside it comes before its not being of the other type.
+    """
+    found = [(_place(each, data), each) for each in error.errors()]
+    deepest = {w[:n] for w, _ in found for n in range(len(w))}
+    return min(
+        found,
+        key=lambda pair: (pair[1]["type"] not in _NO_KEY, pair[0] in deepest),
+    )
 
 
-def _unions(model: type[BaseModel]) -> set[str]:
-    names = {"str", "int", "float", "dict", "list"}
-    for field in model.model_fields.values():
-        for inner in _models(field.annotation):
-            names |= {inner.__name__} | _unions(inner)
-    return names
+def _place(error: ErrorDetails, data: Any) -> Where:
+    """The keys that lead to a mistake; pydantic also names types that a value may be of."""
+    where: Where = ()
+    for part in error["loc"]:
+        inside = isinstance(data, list) and isinstance(part, int) and part < len(data)
+        if inside or (isinstance(data, dict) and part in data):
+            where, data = (*where, part), data[part]
+    absent = error["type"] in ("missing", "invalid_key")
+    return (*where, error["loc"][-1]) if absent else where
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

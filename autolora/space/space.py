@@ -153,4 +153,4 @@ def _rank(code: int) -> int:
 
 
 def _label(scale: tuple[str, float]) -> str:
-    return f"{scale[0]} {scale[1]:g}"
+    return f"{scale[0]} {scale[1]!r}"

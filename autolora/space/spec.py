@@ -1,11 +1,13 @@
 """Search spaces as people write them: `search_spaces/*.yaml`."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from autolora.lora.scale import RULES
+from autolora.lora.select import REGEX
 from autolora.lora.targets import Target
 from autolora.registry import nearest
 from autolora.space.groups import split
@@ -25,6 +27,16 @@ def _powers_of_two(ranks: tuple[int, ...]) -> tuple[int, ...]:
     return ranks
 
 
+def _compiles(pattern: str) -> str:
+    if pattern.startswith(REGEX):
+        try:
+            re.compile(pattern.removeprefix(REGEX))
+        except re.error as error:
+            raise ValueError(f"it is no regular expression: {error}") from error
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]
 Ranks = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_powers_of_two)]
 
 
@@ -36,7 +48,7 @@ class Group(Strict):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    match: tuple[str, ...] = ("*",)
+    match: tuple[Pattern, ...] = ("*",)
     kinds: tuple[str, ...] = ()
     depths: tuple[int, int] | None = None
     per: Literal["group", "kind", "depth", "stage", "layer"] = "group"
@@ -99,6 +111,13 @@ class TrainingRanges(Strict):
             return {**data, "scale": [data["scale"]]}
         return data
 
+    @field_validator("scale")
+    @classmethod
+    def _distinct(cls, scales: tuple[Scale, ...]) -> tuple[Scale, ...]:
+        if not scales or len(set(scales)) < len(scales):
+            raise ValueError("the scales of a choice are one or several distinct ones")
+        return scales
+
 
 class SpaceSpec(Strict):
     """Which targets, tied how, at which ranks, trained with what."""
@@ -106,10 +125,19 @@ class SpaceSpec(Strict):
     schema_version: Literal[1] = 1
     name: str = "space"
     description: str = ""
-    exclude: tuple[str, ...] = ()
+    exclude: tuple[Pattern, ...] = ()
     ranks: Ranks
     groups: tuple[Group, ...] = Field(min_length=1)
     training: TrainingRanges
+
+    @field_validator("groups")
+    @classmethod
+    def _distinct(cls, groups: tuple[Group, ...]) -> tuple[Group, ...]:
+        names = [group.name for group in groups]
+        again = next((name for i, name in enumerate(names) if name in names[:i]), None)
+        if again is not None:
+            raise ValueError(f'two groups are called "{again}"; name each differently')
+        return groups
 
     def resolve(self, targets: Sequence[Target]) -> Space:
         """The space over the targets of a model; a target belongs to the first group it fits.

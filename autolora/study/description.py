@@ -3,13 +3,14 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from autolora import backends, pruners, samplers, strategies, tasks
+from autolora.errors import UnknownName
 from autolora.registry import load, options
 from autolora.space.read import Strict, find, read_yaml, validate
 from autolora.space.spec import SpaceSpec
@@ -78,6 +79,12 @@ class Backend(Strict):
     name: str = "process"
     workers: int = Field(default=2, ge=1, le=256)
 
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        _case(backends, name)
+        return name
+
 
 class StudySpec(Strict):
     """A study: task, space, sampler, budget, seed.
@@ -93,8 +100,8 @@ class StudySpec(Strict):
     training: TrainingSettings = TrainingSettings(steps=200)
     objective: Objective = Objective()
     strategy: str = "optuna"
-    sampler: dict[str, Any] = Field(default_factory=lambda: {"name": "tpe"})
-    pruner: dict[str, Any] = Field(default_factory=lambda: {"name": "median"})
+    sampler: dict[str, Any] = Field(default={"name": "tpe"}, validate_default=True)
+    pruner: dict[str, Any] = Field(default={"name": "median"}, validate_default=True)
     budget: Budget
     baselines: Baselines = Baselines()
     confirm: Confirm = Confirm()
@@ -107,7 +114,7 @@ class StudySpec(Strict):
     def _typed(cls, task: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(task.get("type"), str):
             raise ValueError("a task says its type: image, …")  # noqa: TRY004 — pydantic's way
-        load(tasks, task["type"])
+        _case(tasks, task["type"])
         return task
 
     @field_validator("sampler")
@@ -120,11 +127,11 @@ class StudySpec(Strict):
     def _pruner_options(cls, given: dict[str, Any]) -> dict[str, Any]:
         return _complete(pruners, "pruner", given)
 
-    @model_validator(mode="after")
-    def _known(self) -> "StudySpec":
-        load(strategies, self.strategy)
-        load(backends, self.backend.name)
-        return self
+    @field_validator("strategy")
+    @classmethod
+    def _strategy(cls, name: str) -> str:
+        _case(strategies, name)
+        return name
 
     def digest(self) -> str:
         """Equal for descriptions of the same study; it may go on longer, or elsewhere."""
@@ -164,5 +171,29 @@ def _complete(folder: ModuleType, kind: str, given: dict[str, Any]) -> dict[str,
     name = rest.pop("name", None)
     if not isinstance(name, str):
         raise ValueError(f"a {kind} says its name")  # noqa: TRY004 — pydantic's way
-    function = getattr(load(folder, name), kind)
-    return {"name": name, **options(function, rest, f"option of the {kind} {name}")}
+    function = getattr(_case(folder, name), kind, None)
+    if function is None:
+        raise ValueError(f"{name} has no function {kind}")
+    try:
+        every = options(function, rest, f"option of the {kind} {name}")
+    except UnknownName as error:
+        raise ValueError(str(error)) from None
+    return {"name": name, **{key: _typed(function, key, value) for key, value in every.items()}}
+
+
+def _case(folder: ModuleType, name: str) -> ModuleType:
+    """A case of a folder; pydantic adds to what is wrong where it stands."""
+    try:
+        return load(folder, name)
+    except (UnknownName, ImportError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _typed(function: Callable[..., Any], option: str, value: Any) -> Any:
+    """The value of an option, checked against the type that the function gives it."""
+    types = get_type_hints(function, include_extras=True)
+    try:
+        return TypeAdapter(types.get(option, Any)).validate_python(value, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{option} is {value!r}: {first['msg']}") from None

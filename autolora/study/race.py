@@ -1,6 +1,6 @@
 """The race: what opens it, who runs next, and when it is over."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from autolora import pruners, samplers, strategies
 from autolora.registry import load
@@ -92,8 +92,10 @@ class Race:
 
     def optuna_study(self) -> optuna.Study:
         """The study with its sampler, seeded for this worker, and its pruner."""
-        spec = self.session.spec
-        return self.store.optuna_study(self._sampler(), self._pruner(spec.pruner))
+        stored = self.store.optuna_study()
+        with self.store.storage.errors():
+            pruner = self._pruner(self.session.spec.pruner)
+            return Sampled(stored.study_name, self.store.storage.optuna, self._sampler(), pruner)
 
     def _sampler(self) -> optuna.samplers.BaseSampler:
         options = dict(self.session.spec.sampler)
@@ -112,6 +114,23 @@ class Race:
             evaluations=evaluations, **rest
         )
         return made
+
+
+class Sampled(optuna.Study):
+    """A study as its sampler sees it: without the baselines that its space cannot express.
+
+    They have no numbers, and Optuna draws only those numbers together that every trial has: a
+    single such trial would turn each sampler into independent draws.
+    """
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        found = super()._get_trials(deepcopy, states, use_cache)
+        return [trial for trial in found if trial.params or not trial.state.is_finished()]
 
 
 def _attributes(arm: Arm) -> dict[str, Any]:

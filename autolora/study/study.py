@@ -131,13 +131,9 @@ class Study:
             NoFeasibleTrial: if no trial has a result yet.
         """
         results = self.results()
-        limit = results.budget_parameters
-        arms = confirm.best_of_arms(results).values()
-        fitting = [t for t in arms if limit is None or t.parameters <= limit]
-        if not fitting:
+        if results.best is None:
             raise NoFeasibleTrial.of(self.spec.name, len(results.trials))
-        trial = min(fitting, key=lambda t: confirm.score(results, t))
-        return self._best(results, trial)
+        return self._best(results, results.trials[results.best])
 
     def arm(self, name: str) -> Best:
         """The best trial of one arm.

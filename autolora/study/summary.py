@@ -135,13 +135,13 @@ def _ran(row: TrialRow) -> bool:
 
 
 def _best(record: StudyRecord, told: Sequence[FrozenTrial], rows: Sequence[TrialRow]) -> int | None:
-    """The best complete trial of the search within the budget, by the first objective."""
+    """The best complete trial within the budget, of any arm, by the first objective."""
     sign = 1 if record.directions[0] == "minimize" else -1
     limit = math.inf if record.budget_parameters is None else record.budget_parameters
     scores = [
         (sign * trial.values[0], trial.number)
         for trial, row in zip(told, rows, strict=True)
-        if _ran(row) and row.parameters <= limit
+        if row.state == "complete" and row.parameters <= limit
     ]
     return min(scores)[1] if scores else None
 

@@ -5,7 +5,7 @@ from textwrap import dedent
 
 import pytest
 
-from autolora.errors import BadValue, BadYaml, NoSuchFile, UnknownKey, UnknownName, UsageError
+from autolora.errors import BadValue, BadYaml, NoSuchFile, UnknownKey, UsageError
 from autolora.space.read import find, known, read_yaml
 from autolora.space.spec import SpaceSpec
 from autolora.study.description import StudySpec, described, read_study
@@ -99,7 +99,8 @@ def test_not_there(tmp_path: Path) -> None:
         ("kinds:", "kind:", 3, "kind", "kinds"),
         ("    match:", "    mach:", 5, "mach", "match"),
         ("ranks:", "list:", 1, "list", "ranks"),
-        ("kinds:", "str:", 3, "str", "name"),
+        ("ranks:", "1:", 1, "1", "ranks"),
+        ("kinds:", "str:", 3, "str", "stages"),
     ],
 )
 def test_misspelt_key(
@@ -279,7 +280,7 @@ def test_a_description_from_python() -> None:
         described({**data, "sed": 1})
     with pytest.raises(BadValue, match="the study: seed is '-1'"):
         described({**data, "seed": -1})
-    with pytest.raises(UnknownName, match="no samplers called"):
+    with pytest.raises(BadValue, match="no samplers called"):
         described({**data, "sampler": {"name": "nobody"}})
 
 

@@ -35,7 +35,14 @@ def test_results_hold_what_was_stored(store: Store, study: optuna.Study) -> None
     assert store.spent() == Ledger(400, 8.0, 1 << 20)
 
 
-def test_without_a_complete_trial_of_the_search_there_is_no_best(store: Store) -> None:
+def test_a_uniform_allocation_that_wins_is_the_best(store: Store, study: optuna.Study) -> None:
+    ran(store, study, 0.3, plan("a", rank=2))
+    study.enqueue_trial({"rank.all": 1}, user_attrs={"arm": "uniform 1"})
+    uniform = ran(store, study, 0.2, plan("u", arm="uniform 1"))
+    assert store.results().best == uniform
+
+
+def test_without_a_complete_trial_there_is_no_best(store: Store) -> None:
     assert store.results().best is None
 
 

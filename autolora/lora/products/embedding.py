@@ -20,13 +20,16 @@ def embedding(  # noqa: PLR0913 — the signature is torch's
     """Looks up base and delta apart; `up` is indexed by token, so `down` stays small.
 
     The gradient of `up` is dense whatever `sparse` says: it has `rank` columns only. A padding
-    token gets no gradient, hence keeps its base vector.
+    token gets no gradient, hence keeps its base vector. Scaling gradients by frequency is defined
+    for the table alone, so there the sum is formed.
 
     Shapes: input (…) of integers; weight (tokens, width); result (…, width).
     """
-    if not isinstance(weight, AdaptedWeight) or max_norm is not None or weight.delta.dropout != 0:
+    if not isinstance(weight, AdaptedWeight) or max_norm is not None or scale_grad_by_freq:
         return NotImplemented
-    base = F.embedding(input, weight.base, padding_idx, None, norm_type, scale_grad_by_freq, sparse)
+    if weight.delta.dropout != 0:
+        return NotImplemented
+    base = F.embedding(input, weight.base, padding_idx, None, norm_type, sparse=sparse)
     up, down = weight.delta.factors(base.dtype)
-    rows = F.embedding(input, up, padding_idx, None, norm_type, scale_grad_by_freq)
+    rows = F.embedding(input, up, padding_idx)
     return base + rows @ down

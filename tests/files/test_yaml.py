@@ -1,0 +1,65 @@
+"""Every file that ships with autolora fits the model it is for."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from torchvision.models import mobilenet_v2
+
+from autolora.lora.targets import Target, targets
+from autolora.space.read import read_yaml
+from autolora.space.spec import SpaceSpec
+from autolora.strategies import Baselines
+from autolora.strategies.optuna import opening
+from autolora.study.description import StudySpec, described, read_study
+from autolora.tasks.image import ImageOptions
+
+ROOT = Path(__file__).parents[2]
+SPACES = sorted((ROOT / "search_spaces").glob("*.yaml"))
+STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+
+
+@cache
+def base() -> tuple[Target, ...]:
+    """The targets of the real network, its head aside."""
+    found = targets(mobilenet_v2(weights=None))
+    return tuple(target for target in found if target.layer != "classifier.1")
+
+
+@pytest.mark.parametrize("file", SPACES, ids=lambda file: file.stem)
+def test_search_space(file: Path) -> None:
+    spec = read_yaml(file, SpaceSpec)
+    assert spec.name == file.stem
+    assert spec.description
+    space = spec.resolve(base())
+    assert {target.name for target in space.targets} == {target.name for target in base()}
+    assert len(space.groups) <= 20
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_study(file: Path) -> None:
+    spec = read_study(file)
+    assert spec.name == file.stem
+    assert read_study(file.stem) == spec, "the bare name finds it"
+    assert described(spec.model_dump(mode="json")) == spec, "as it stands in a database"
+    assert isinstance(spec.space, SpaceSpec)
+    space = spec.space.resolve(base())
+    ranks = Baselines(spec.baselines.uniform_ranks, spec.baselines.learning_rates)
+    budget = spec.budget.parameters
+    if spec.budget.uniform_rank:
+        budget = space.uniform(spec.budget.uniform_rank).parameters(space.targets)
+    space.check_budget(budget)
+    arms = opening(space, ranks, budget)
+    assert {arm.name for arm in arms} >= {"head only"}
+    ImageOptions.model_validate({k: v for k, v in spec.task.items() if k != "type"})
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_every_key_of_a_study_counts(file: Path) -> None:
+    """A study file reads as it was written: no key of it is dropped."""
+    written = yaml.safe_load(file.read_text())
+    read = read_yaml(file, StudySpec).model_dump(mode="json", exclude_unset=True)
+    assert written.keys() == read.keys()
+    assert written["sampler"].items() <= read["sampler"].items()
+    assert written["budget"] == read["budget"]
