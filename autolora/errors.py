@@ -75,6 +75,16 @@ class NoSuchTarget(UsageError):
         )
 
 
+class BadPattern(UsageError):
+    """A pattern that is no regular expression."""
+
+    def __init__(self, pattern: str, problem: str) -> None:
+        super().__init__(
+            f'"{pattern}" is no regular expression: {problem}; '
+            "correct it, or write a glob without re:"
+        )
+
+
 class RefusedTarget(UsageError):
     """A weight that cannot carry a delta as it is."""
 
@@ -102,8 +112,28 @@ class InPlaceEdit(AutoloraError):
         )
 
 
+class AssignedBase(AutoloraError):
+    """A checkpoint is put in the place of adapted weights, which would take the adapter out."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "load_state_dict(assign=True) puts parameters where a layer finds its adapted weights, "
+            "and the adapter would be lost; load without assign, or load the base before attaching"
+        )
+
+
 class AdapterName(UsageError):
     """An adapter name that is not a plain word, is taken, or is not there."""
+
+
+class NoProbability(UsageError):
+    """A dropout that cannot be."""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__(
+            f"dropout {dropout} is no probability to drop an input with; "
+            "give one from 0 to below 1 (0.05, say)"
+        )
 
 
 class NotAttached(UsageError):

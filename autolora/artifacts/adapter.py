@@ -12,6 +12,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from autolora.artifacts.describe import describe
 from autolora.artifacts.fingerprint import Fingerprint, base_parameters
 from autolora.errors import AdapterFile, NoSuchTarget, WrongShape
 from autolora.lora.allocation import Allocation
@@ -26,8 +27,8 @@ VERSION = 1
 class Adapter:
     """A trained adapter, apart from any model.
 
-    `layers` tells of each adapted layer what a foreign format needs to know (its type, the
-    geometry of a convolution, whether the weight is tied); `full` holds the parameters that were
+    `layers` tells of each layer with a trained value what a foreign format needs to know (its
+    type, the geometry of a convolution, whether a weight is tied); `full` holds the parameters
     trained in full beside the deltas; `about` is free: metrics, seeds, provenance.
 
     Shapes: factors hold up (rows, rank) and down (rank, columns), on the CPU.
@@ -51,13 +52,17 @@ class Adapter:
             NotAttached: if the model carries no adapter.
         """
         adapter = attached(model, name)
+        also = {id(p) for p in adapter.also.values()}
+        # A tied parameter goes by the name met first, as in the fingerprint.
+        full = {n: _copy(p) for n, p in base_parameters(model).items() if id(p) in also}
+        paths = {t.layer for t in adapter.targets.values()} | {n.rpartition(".")[0] for n in full}
         return cls(
             targets=adapter.targets,
             factors={n: (_copy(f.up), _copy(f.down)) for n, f in adapter.factors.items()},
             scales=adapter.scales,
-            full={n: _copy(p) for n, p in adapter.also.items()},
-            layers={t.layer: describe(model, t.layer) for t in adapter.targets.values()},
-            base=Fingerprint.of(model, trained=adapter.also),
+            full=full,
+            layers={path: describe(model, path) for path in sorted(paths)},
+            base=Fingerprint.of(model, trained=full),
             about=about or {},
         )
 
@@ -164,14 +169,16 @@ class Adapter:
         """An adapter from a header and tensors, both checked against each other.
 
         Raises:
-            AdapterFile: if keys are missing or unknown, or shapes do not fit.
+            AdapterFile: if keys are missing or unknown, shapes do not fit, or the version is newer.
         """
+        check_version(header, source)
         try:
             named = {n: _target(data) for n, data in header["targets"].items()}
             scales = {n: float(data["scale"]) for n, data in header["targets"].items()}
             ranks = {n: int(data["rank"]) for n, data in header["targets"].items()}
             base = Fingerprint.from_dict(header["base"]) if header["base"] else None
-            full, layers, about = header["full"], header["layers"], header["about"]
+            full = [str(name) for name in list[Any](header["full"])]
+            layers, about = dict(header["layers"]), dict(header["about"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise AdapterFile(source, f"its header lacks or misspells {error}") from error
         _check_keys(named, full, tensors, source)
@@ -184,24 +191,15 @@ class Adapter:
         return cls(named, factors, scales, values, layers, base, about)
 
 
-def describe(model: nn.Module, path: str) -> dict[str, Any]:
-    """What a foreign format needs to know of a layer."""
-    layer = model.get_submodule(path)
-    geometry = ("kernel_size", "stride", "dilation", "groups", "padding_mode")
-    owner = type(model.get_submodule(path.rpartition(".")[0])) if path else nn.Module
-    own = {id(p) for p in layer._parameters.values() if p is not None}  # noqa: SLF001
-    users = [p for m in model.modules() for p in m._parameters.values() if id(p) in own]  # noqa: SLF001
-    return {
-        "type": type_name(type(layer)),
-        "owner": type_name(owner),
-        "tied": len(users) > len(own),
-        **{name: getattr(layer, name) for name in geometry if hasattr(layer, name)},
-    }
+def check_version(header: Mapping[str, Any], source: str) -> None:
+    """Makes sure that a header is one of the version that this autolora writes.
 
-
-def type_name(cls: type) -> str:
-    """`torch.nn.modules.conv.Conv2d`."""
-    return f"{cls.__module__}.{cls.__qualname__}"
+    Raises:
+        AdapterFile: if it is no header or of another version.
+    """
+    found = header.get("version") if isinstance(header, Mapping) else None
+    if found != VERSION:
+        raise AdapterFile(source, f"its format version is {found}, this autolora reads {VERSION}")
 
 
 def read_tensors(content: bytes, source: str) -> dict[str, Tensor]:

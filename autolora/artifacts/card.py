@@ -24,7 +24,7 @@ def card(adapter: Adapter, form: str, beside: tuple[str, ...]) -> str:
             if adapter.full
             else "."
         ),
-        f"```python\n{_LOAD.get(form, _LOAD['autolora'])}\n```",
+        f"```python\n{_LOAD[form if set(adapter.targets) - set(beside) else 'autolora']}\n```",
         _facts(about),
         _metrics(about.get("metrics", {})),
         _beside(form, beside),

@@ -30,17 +30,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(beside).chmod(0o644)
-            Path(beside).replace(path)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
+        _write(path, content)
 
 
 def write_text(path: Path, content: str) -> None:
@@ -48,26 +38,27 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
-def write_folder(folder: Path, files: dict[str, bytes], *, ours: frozenset[str]) -> None:
+def write_folder(
+    folder: Path, files: dict[str, bytes], *, ours: frozenset[str], marks: frozenset[str]
+) -> None:
     """Writes a folder of files at once; a former version of it is replaced as a whole.
 
-    `ours` names files that mark a folder as one that may be replaced.
+    A former version holds one of `marks` and nothing but `ours`.
 
     Raises:
         FolderTaken: if the folder holds something else.
         StorageUnavailable: if the disk is full or the folder cannot be written.
     """
     with disk_errors(folder):
-        if folder.exists() and (
-            not folder.is_dir()
-            or (any(folder.iterdir()) and not ours & {f.name for f in folder.iterdir()})
-        ):
-            raise FolderTaken(folder)
+        if folder.exists():
+            there = {f.name for f in folder.iterdir()} if folder.is_dir() else {""}
+            if there and not (there <= ours and there & marks):
+                raise FolderTaken(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
             for name, content in files.items():
-                write_bytes(beside / name, content)
+                _write(beside / name, content)
             beside.chmod(0o755)
             _swap(beside, folder)
         except BaseException:
@@ -75,17 +66,33 @@ def write_folder(folder: Path, files: dict[str, bytes], *, ours: frozenset[str])
             raise
 
 
+def _write(path: Path, content: bytes) -> None:
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).chmod(0o644)
+        Path(beside).replace(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
 def _swap(new: Path, folder: Path) -> None:
-    """Puts a new folder in the place of an old one."""
+    """Puts a new folder in the place of an old one, which is deleted only once that is done."""
     if not folder.exists():
         new.rename(folder)
         return
     old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
-    folder.rename(old / folder.name)
+    kept = old / folder.name
     try:
+        folder.rename(kept)
         new.rename(folder)
-    except OSError:
-        (old / folder.name).rename(folder)
+    except BaseException:
+        if kept.exists():
+            kept.rename(folder)
+        old.rmdir()
         raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)

@@ -59,6 +59,8 @@ class Fingerprint:
     def from_dict(cls, data: Mapping[str, Any]) -> "Fingerprint":
         """The fingerprint that `to_dict` gave."""
         kinds = {n: (tuple(shape), kind) for n, (shape, kind) in data["parameters"].items()}
+        for _, kind in kinds.values():
+            _dtype(kind)
         return cls(kinds, data["digest"])
 
 
@@ -72,12 +74,21 @@ def base_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     return dict(found.values())
 
 
+def _dtype(kind: str) -> torch.dtype:
+    dtype = getattr(torch, kind.removeprefix("torch."), None)
+    if not isinstance(dtype, torch.dtype):
+        raise TypeError(f"{kind} for the type of a parameter")
+    return dtype
+
+
 def _digest(named: Mapping[str, Tensor], kinds: Mapping[str, tuple[tuple[int, ...], str]]) -> str:
     digest = hashlib.sha256()
     for name in sorted(named):
         value = named[name].detach().flatten()
-        where = torch.linspace(0, len(value) - 1, min(_SAMPLES, len(value))).long()
-        dtype = getattr(torch, kinds[name][1].removeprefix("torch."))
+        samples = min(_SAMPLES, len(value))
+        # In integers: a float32 ruler would overshoot the end of a large table.
+        where = torch.arange(samples) * (len(value) - 1) // max(samples - 1, 1)
+        dtype = _dtype(kinds[name][1])
         sample = value[where.to(value.device)].to(device="cpu", dtype=dtype).to(torch.float64)
         digest.update(f"{name}{kinds[name]}".encode() + sample.numpy().tobytes())
     return digest.hexdigest()

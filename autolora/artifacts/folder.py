@@ -15,7 +15,7 @@ from autolora.errors import NoAdapter
 from autolora.lora.attach import Attached
 from autolora.registry import load as load_case
 
-_MARKS = frozenset({"adapter.json", "adapter_config.json"})
+_CARD = "README.md"
 
 
 def save(
@@ -48,8 +48,10 @@ def save(
     if isinstance(adapter, nn.Module):
         adapter = Adapter.capture(adapter, name, about)
     written = case.write(adapter)
-    files = {**written.files, "README.md": card(adapter, format, written.beside).encode()}
-    write_folder(Path(folder), files, ours=_MARKS)
+    files = {**written.files, _CARD: card(adapter, format, written.beside).encode()}
+    known = formats.all_formats().values()
+    ours = frozenset({_CARD, *(name for case in known for name in case.FILES)})
+    write_folder(Path(folder), files, ours=ours, marks=frozenset(case.MARK for case in known))
     if written.beside:
         warnings.warn(
             f"{format} cannot express {', '.join(written.beside)}; kept in a second file in "

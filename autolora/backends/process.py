@@ -41,6 +41,9 @@ def run(entry: str, payload: Mapping[str, Any], listen: Listen, *, workers: int 
     except BaseException:
         _interrupt(started)
         raise
+    finally:
+        for worker in started:
+            _close(worker)
 
 
 def _start(entry: str, payload: Mapping[str, Any], events: "SimpleQueue[Event]") -> Worker:
@@ -86,6 +89,12 @@ def _listen(started: list[Worker], events: "SimpleQueue[Event]", listen: Listen)
                 raise WorkerFailed(event["code"], event["words"])
         else:
             listen(event)
+
+
+def _close(worker: Worker) -> None:
+    for pipe in (worker.stdin, worker.stdout, worker.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def _interrupt(started: list[Worker]) -> None:

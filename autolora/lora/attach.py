@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from autolora.errors import AdapterName, NoSuchTarget, NotAttached, RefusedTarget
+from autolora.errors import AdapterName, NoProbability, NoSuchTarget, NotAttached, RefusedTarget
 from autolora.lora import products
 from autolora.lora.allocation import Allocation
 from autolora.lora.freeze import freeze, is_frozen, restore_surroundings, set_surroundings, thaw
@@ -71,10 +71,11 @@ class Attached:
         for module in modules:
             if module not in paths:
                 raise NoSuchTarget(module, nearest(module, paths))
-            for name, parameter in paths[module].named_parameters():
-                if CHILD not in name.split("."):
-                    parameter.requires_grad_(True)
-                    self.also[join(module, name)] = parameter
+            for inner, layer in base_modules(paths[module]):
+                for name, parameter in layer._parameters.items():
+                    if parameter is not None:
+                        parameter.requires_grad_(True)
+                        self.also[join(module, inner, name)] = parameter
         return self
 
     def reset(self, init: str = "kaiming") -> "Attached":
@@ -109,6 +110,7 @@ def attach(
         RefusedTarget: if a target cannot be adapted as it is.
         RankTooHigh: if a rank exceeds what its matrix can have.
         AdapterName: if the name is no plain word or is taken.
+        NoProbability: if the dropout is none.
 
     Source: Hu et al. 2021.
 
@@ -122,13 +124,15 @@ def attach(
     known = targets(model)
     _check_refused(model, ranks, known)
     by_name = ranks.checked(known)
+    _check_dropout(dropout)
     rule = scale if callable(scale) else Constant(scale)
+    scales = {rank: float(rule(rank)) for rank in set(ranks.values())}
     freeze(model)
     users = _users(model)
     factors = {}
     for target, rank in ((by_name[target_name_], r) for target_name_, r in ranks.items()):
         layer = model.get_submodule(target.layer)
-        part = _part(layer, target, rank, scale=rule(rank), dropout=dropout)
+        part = _part(layer, target, rank, scale=scales[rank], dropout=dropout)
         _put(layer, target, part, name, users)
         factors[target.name] = part
     set_surroundings(model)
@@ -156,8 +160,9 @@ def attached(model: nn.Module, name: str = "default") -> Attached:
         for n, p in module._parameters.items()
         if p is not None and p.requires_grad
     }
-    if not is_frozen(model):
-        raise NotAttached("read")
+    # An adapter of rank 0 everywhere leaves no delta that tells its name.
+    if not is_frozen(model) or name not in (adapters(model) or (name,)):
+        raise NotAttached(f'read under the name "{name}"')
     return Attached(model, name, {n: known[n] for n in factors}, factors, also)
 
 
@@ -300,7 +305,7 @@ def _split_key(key: str) -> tuple[str, str | None]:
 
 
 def _check_name(model: nn.Module, name: str) -> None:
-    if not _NAME.fullmatch(name) or hasattr(Delta, name) or name in ("rows", "first_rows"):
+    if not _NAME.fullmatch(name) or hasattr(Delta(1), name):
         raise AdapterName(
             f'"{name}" cannot name an adapter; use up to 64 letters, digits, "-" and "_" '
             "that are no attribute of a module"
@@ -312,8 +317,14 @@ def _check_name(model: nn.Module, name: str) -> None:
         )
 
 
+def _check_dropout(dropout: float) -> None:
+    if not 0 <= dropout < 1:
+        raise NoProbability(dropout)
+
+
 def _check_refused(model: nn.Module, ranks: Allocation, known: tuple[Target, ...]) -> None:
     names = {target.name for target in known}
+    asked = {name.partition("[")[0] for name in ranks if name not in names}
     for refusal in refusals(model):
-        if refusal.name in ranks and refusal.name not in names:
+        if refusal.name in asked:
             raise RefusedTarget(refusal.name, refusal.reason, refusal.remedy)

@@ -14,21 +14,20 @@ _TRAINABLE, _SETTINGS = "_trainable_before_lora", "_settings_before_lora"
 
 def freeze(model: nn.Module) -> None:
     """Freezes every base parameter, once."""
-    for _, module in base_modules(model):
-        if _TRAINABLE in module.__dict__:
-            continue
-        own = [(n, p) for n, p in module._parameters.items() if p is not None]
-        module.__dict__[_TRAINABLE] = tuple(name for name, p in own if p.requires_grad)
-        for _, parameter in own:
+    loose = [module for _, module in base_modules(model) if _TRAINABLE not in module.__dict__]
+    for module in loose:  # all are noted before any is frozen: a tied parameter has two owners
+        module.__dict__[_TRAINABLE] = tuple(n for n, p in _own(module) if p.requires_grad)
+    for module in loose:
+        for _, parameter in _own(module):
             parameter.requires_grad_(False)
 
 
 def thaw(model: nn.Module) -> None:
     """Gives every base parameter back the flag it had."""
     for _, module in base_modules(model):
-        for name in module.__dict__.pop(_TRAINABLE, ()):
-            if (parameter := module._parameters.get(name)) is not None:
-                parameter.requires_grad_(True)
+        if (trainable := module.__dict__.pop(_TRAINABLE, None)) is not None:
+            for name, parameter in _own(module):
+                parameter.requires_grad_(name in trainable)
 
 
 def is_frozen(model: nn.Module) -> bool:
@@ -52,3 +51,7 @@ def restore_surroundings(model: nn.Module) -> None:
     for module in model.modules():
         for attribute, value in module.__dict__.pop(_SETTINGS, {}).items():
             setattr(module, attribute, value)
+
+
+def _own(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    return [(name, p) for name, p in module._parameters.items() if p is not None]

@@ -1,10 +1,13 @@
 """LoRA, written once: delta = scale · up · down."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from autolora.errors import AssignedBase
 
 INITS = ("kaiming", "gaussian")
 
@@ -122,6 +125,12 @@ class Lora(nn.Module):
     def deltas(self) -> dict[str, Delta]:
         """The deltas by parameter name."""
         return {name: d for name, d in self._modules.items() if isinstance(d, Delta)}
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        """Called by torch just after the layer's own parameters were loaded."""
+        if args[2].get("assign_to_params_buffers"):
+            raise AssignedBase
+        super()._load_from_state_dict(*args)
 
 
 def _scaled(part: LowRank, *, dropped: bool) -> Tensor:

@@ -17,18 +17,22 @@ from autolora.lora.weight import AdaptedWeight
 class Merged:
     """The way back from `merge`: the base as it was, and the adapter.
 
-    It holds a copy of every merged weight; drop it to free them.
+    It holds a copy of every merged weight; drop it to free them. `trained` are the parameters
+    that were trained in full beside the deltas.
     """
 
     model: nn.Module
     hidden: Hidden
     children: list[tuple[nn.Module, Lora]]
     bases: list[tuple[nn.Parameter, Tensor]]
+    trained: list[nn.Parameter]
 
     @torch.no_grad()
     def unmerge(self) -> None:
         """Puts base and adapter back, bit for bit: copied, not subtracted."""
         freeze(self.model)
+        for parameter in self.trained:
+            parameter.requires_grad_(True)
         for parameter, value in self.bases:
             parameter.copy_(value)
         for layer, child in self.children:
@@ -61,8 +65,9 @@ def merge(model: nn.Module) -> Merged:
         bases.append((weight.base, weight.base.detach().clone()))
         weight.base.copy_(precise(weight))
     children = drop_children(model, only_empty=False)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     release(model)
-    return Merged(model, hidden, children, bases)
+    return Merged(model, hidden, children, bases, trained)
 
 
 def precise(weight: AdaptedWeight) -> Tensor:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from autolora.errors import NoSuchTarget, UnknownName
+from autolora.errors import BadPattern, NoSuchTarget, UnknownName
 from autolora.lora.targets import Target
 from autolora.registry import nearest
 
@@ -25,6 +25,7 @@ def select(
 
     Raises:
         NoSuchTarget: if a pattern matches nothing; it offers the nearest names.
+        BadPattern: if what stands behind `re:` is no regular expression.
         UnknownName: if no target is of a kind or block asked for.
 
     >>> layer = Target("a.weight", "a", "weight", None, "linear", 4, 8)
@@ -48,7 +49,10 @@ def select(
 
 def _matched(targets: Sequence[Target], pattern: str) -> set[str]:
     expression = pattern[len(REGEX) :] if pattern.startswith(REGEX) else _regex(pattern)
-    found = {t.name for t in targets if re.fullmatch(expression, t.name)}
+    try:
+        found = {t.name for t in targets if re.fullmatch(expression, t.name)}
+    except re.error as error:
+        raise BadPattern(pattern, str(error)) from error
     if not found:
         raise NoSuchTarget(pattern, nearest(pattern, [t.name for t in targets]))
     return found

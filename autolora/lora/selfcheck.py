@@ -75,8 +75,10 @@ def _without_effect(adapter: Attached, run: Callable[[nn.Module], Any]) -> list[
 def _perturbed(part: LowRank) -> Iterator[None]:
     up = part.up.clone()
     part.up.add_(torch.randn_like(part.up))
-    yield
-    part.up.copy_(up)
+    try:
+        yield
+    finally:
+        part.up.copy_(up)
 
 
 @contextmanager

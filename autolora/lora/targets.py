@@ -78,36 +78,39 @@ def targets(model: nn.Module) -> tuple[Target, ...]:
     >>> [t.name for t in targets(nn.Sequential(nn.Linear(8, 4)))]
     ['0.weight']
     """
+    refused = {id(where[-1]) for where in _uses(model) if _refusal(*where)}
     return tuple(
         target
         for path, layer, name, parameter in matrices(model)
-        if _refusal(path, layer, name, parameter) is None
+        if id(parameter) not in refused
         for target in _split(path, layer, name, parameter)
     )
 
 
 def refusals(model: nn.Module) -> tuple[Refusal, ...]:
     """The weights that would be targets but cannot be adapted as they are, and why."""
-    found = (_refusal(*where) for where in matrices(model))
+    found = (_refusal(*where) for where in _uses(model))
     return tuple({refusal.name: refusal for refusal in found if refusal}.values())
 
 
-def matrices(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, nn.Parameter]]:
+Use = tuple[str, nn.Module, str, nn.Parameter]
+
+
+def matrices(model: nn.Module) -> Iterator[Use]:
     """Each distinct base parameter of two dimensions or more: layer path, layer, name, value."""
     seen: set[int] = set()
-    for path, layer in base_modules(model):
-        for name, parameter in layer._parameters.items():
-            if parameter is None or id(parameter) in seen:
-                continue
-            seen.add(id(parameter))
-            if is_lazy(parameter) or parameter.ndim >= 2:
-                yield path, layer, name, parameter
+    for use in _uses(model):
+        if id(use[-1]) not in seen:
+            seen.add(id(use[-1]))
+            yield use
 
 
 def base_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The modules of the base by path: all but the factors of adapters."""
+    adapters = (module for module in model.modules() if isinstance(module, Lora))
+    factors = {id(inner) for adapter in adapters for inner in adapter.modules()}
     for path, module in model.named_modules():
-        if CHILD not in path.split("."):
+        if id(module) not in factors:
             yield path, module
 
 
@@ -123,6 +126,14 @@ def join(*parts: str) -> str:
 def target_name(path: str, parameter: str, block: str | None) -> str:
     """`encoder.layers.0.self_attn.in_proj_weight[query]`."""
     return join(path, parameter) + (f"[{block}]" if block else "")
+
+
+def _uses(model: nn.Module) -> Iterator[Use]:
+    """Every layer under every name that uses a matrix: more than one if it is tied."""
+    for path, layer in base_modules(model):
+        for name, parameter in layer._parameters.items():
+            if parameter is not None and (is_lazy(parameter) or parameter.ndim >= 2):
+                yield path, layer, name, parameter
 
 
 def _split(path: str, layer: nn.Module, name: str, parameter: nn.Parameter) -> Iterator[Target]:
@@ -141,9 +152,9 @@ def _split(path: str, layer: nn.Module, name: str, parameter: nn.Parameter) -> I
 
 def _refusal(path: str, layer: nn.Module, name: str, parameter: nn.Parameter) -> Refusal | None:
     if isinstance(layer, ParametrizationList):
-        owner, _, weight = path.rpartition(".parametrizations.")
+        owner, _, weight = f".{path}".rpartition(".parametrizations.")
         remedy = "bake it first: torch.nn.utils.parametrize.remove_parametrizations(layer, name)"
-        return Refusal(join(owner or path, weight), "it is parametrised already", remedy)
+        return Refusal(join(owner[1:], weight), "it is parametrised already", remedy)
     reasons = (
         (
             is_lazy(parameter),
@@ -156,7 +167,7 @@ def _refusal(path: str, layer: nn.Module, name: str, parameter: nn.Parameter) ->
             "dequantise it first",
         ),
         (
-            _hooked(layer, name),
+            _hooked(layer, name) is not None,
             "a hook computes it (weight_norm or spectral_norm)",
             "bake it first: torch.nn.utils.remove_weight_norm or remove_spectral_norm",
         ),
@@ -173,11 +184,11 @@ def _refusal(path: str, layer: nn.Module, name: str, parameter: nn.Parameter) ->
     )
     for applies, reason, remedy in reasons:
         if applies:
-            return Refusal(join(path, name), reason, remedy)
+            return Refusal(join(path, _hooked(layer, name) or name), reason, remedy)
     return None
 
 
-def _hooked(layer: nn.Module, name: str) -> bool:
-    """Whether an old-style weight_norm or spectral_norm computes a weight from this parameter."""
+def _hooked(layer: nn.Module, name: str) -> str | None:
+    """The weight that an old-style weight_norm or spectral_norm computes from this parameter."""
     hooked = {getattr(hook, "name", None) for hook in layer._forward_pre_hooks.values()}
-    return any(name in (f"{h}_g", f"{h}_v", f"{h}_orig") for h in hooked if h)
+    return next((h for h in hooked if h and name in (f"{h}_g", f"{h}_v", f"{h}_orig")), None)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from autolora.errors import InPlaceEdit
 from autolora.lora.low_rank import Delta
@@ -94,6 +94,7 @@ class AdaptedWeight:
         """Torch's protocol for tensor-like types."""
         del types
         kwargs = kwargs or {}
+        _check_edit(func, args, kwargs)
         if (product := PRODUCTS.get(func)) is not None:
             result = product(*args, **kwargs)
             if result is not NotImplemented:
@@ -127,6 +128,16 @@ def product(*functions: Callable[..., Any]) -> Callable[[Product], Product]:
     return register
 
 
+def _check_edit(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Refuses `torch.nn.init.normal_(weight)`, `torch.relu_(weight)`, `out=weight` and the like."""
+    name = getattr(func, "__name__", "")
+    edited: list[Any] = [kwargs.get("out")]
+    if name.endswith("_") and not name.endswith("__"):
+        edited += tree_leaves(args[:1] or list(kwargs.values())[:1])
+    if any(isinstance(value, AdaptedWeight) for value in edited):
+        raise InPlaceEdit(name)
+
+
 def _product_dtype(dtype: torch.dtype) -> torch.dtype:
     """Factors of a half-precision base are multiplied in float32 before the sum is rounded."""
     return torch.promote_types(dtype, torch.float32)
@@ -153,6 +164,6 @@ for _name in (
     "getitem iter eq ne lt le gt ge"
 ).split():
     setattr(AdaptedWeight, f"__{_name}__", _operator(f"__{_name}__"))
-for _name in "iadd isub imul itruediv imatmul setitem".split():
+for _name in "iadd isub imul itruediv ifloordiv imod ipow imatmul setitem".split():
     setattr(AdaptedWeight, f"__{_name}__", _refuse(f"__{_name}__"))
 AdaptedWeight.__hash__ = object.__hash__  # type: ignore[method-assign]

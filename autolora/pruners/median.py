@@ -2,7 +2,7 @@
 
 from optuna.pruners import BasePruner, MedianPruner
 
-from autolora.pruners import Count, CountFrom0
+from autolora.pruners import ByLoss, Count, CountFrom0
 
 
 def pruner(
@@ -14,9 +14,10 @@ def pruner(
 ) -> BasePruner:
     """Optuna's median pruner; `warmup` evaluations of each trial are never pruned."""
     del evaluations
-    return MedianPruner(
+    rule = MedianPruner(
         n_startup_trials=startup_trials,
         n_warmup_steps=warmup + 1,  # Optuna prunes from this step on, and steps count from 1
         interval_steps=1,
         n_min_trials=minimum_trials,
     )
+    return ByLoss(rule)

@@ -2,7 +2,8 @@
 
 A file offers `sampler(distributions, *, seed, constrained, …)`. Its further keyword parameters are
 the options that a study may set; each has its default in sight and is recorded, so that results do
-not shift when Optuna changes a default.
+not shift when Optuna changes a default. A sampler for one objective alone says so by
+`SEVERAL_OBJECTIVES = False`.
 """
 
 from collections.abc import Mapping

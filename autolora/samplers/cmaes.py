@@ -10,6 +10,8 @@ from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler
 from autolora.errors import SamplerCannot
 from autolora.samplers import Count, Distributions
 
+SEVERAL_OBJECTIVES = False
+
 
 def sampler(
     distributions: Distributions, *, seed: int, constrained: bool, startup_trials: Count = 4

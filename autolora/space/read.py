@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from autolora.errors import BadValue, BadYaml, NoSuchFile, UnknownKey
@@ -27,6 +27,16 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_answer(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads yes, no, on and off as true and false, and Python counts with those."""
+        asked = cls.model_fields[info.field_name or ""].annotation is bool
+        inside = value if isinstance(value, list | tuple) else [value]
+        if not asked and any(isinstance(each, bool) for each in inside):
+            raise ValueError("a yes or no is no answer here; put a word between quotes")
+        return value
+
 
 def find(name: str | os.PathLike[str], folder: str) -> Path:
     """A file by its path, or by its bare name in a folder of ours.
@@ -37,11 +47,11 @@ def find(name: str | os.PathLike[str], folder: str) -> Path:
         NoSuchFile: with the nearest names.
     """
     if Path(name).suffix in (".yaml", ".yml"):
-        if not Path(name).is_file():
+        if not _is_file(Path(name)):
             raise NoSuchFile(name, known(folder))
         return Path(name)
     for place in _places(folder):
-        if (place / f"{name}.yaml").is_file():
+        if _is_file(place / f"{name}.yaml"):
             return place / f"{name}.yaml"
     raise NoSuchFile(name, nearest(str(name), known(folder)) or known(folder))
 
@@ -56,7 +66,7 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
 
     Raises:
         NoSuchFile: if it cannot be read.
-        BadYaml: if it is no YAML, with line and column, or is no mapping.
+        BadYaml: if it is no YAML, with line and column, says a key twice, or is no mapping.
         UnknownKey: if a key is misspelt, with its line and the nearest.
         BadValue: if a value cannot be, with its line and what would be right.
     """
@@ -64,7 +74,7 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
         if path.stat().st_size > _MOST_BYTES:
             raise BadYaml(path, "it is larger than a megabyte")
         text = path.read_text(encoding="utf-8")
-        data, root = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
+        data, root = _parsed(text)
     except UnicodeDecodeError as error:
         raise BadYaml(path, "it is no UTF-8 text") from error
     except OSError as error:
@@ -99,8 +109,45 @@ def validate(data: Any, model: type[Model], source: str, root: yaml.Node | None 
         raise BadValue(_dotted(where) or "it", place, value, message) from None
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the file system allows
+        return False
+
+
 def _places(folder: str) -> tuple[Path, ...]:
     return (Path(folder), _PACKAGE / folder, _PACKAGE.parent / folder)
+
+
+def _parsed(text: str) -> tuple[Any, yaml.Node | None]:
+    """What YAML says, and where; of a key that is said twice it would silently take the last."""
+    data, root = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
+    if twice := _said_twice(root):
+        problem = f'the key "{twice.value}" stands twice'
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=twice.start_mark)
+    return data, root
+
+
+def _said_twice(root: yaml.Node | None) -> yaml.ScalarNode | None:
+    """A key that its mapping holds already."""
+    nodes: list[yaml.Node | None] = [root]
+    seen: set[int] = set()
+    while nodes:
+        node = nodes.pop()
+        if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
+            continue
+        seen.add(id(node))  # an alias leads back to a node, perhaps the one around it
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+            continue
+        keys: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                return key
+            keys.add(key.value)  # no collection: YAML has refused one as a key
+            nodes.append(value)
+    return None
 
 
 def _dotted(where: Sequence[str | int]) -> str:

@@ -37,12 +37,13 @@ class Space:
     @classmethod
     def of(
         cls,
+        targets: Sequence[Target],
         groups: Mapping[str, Sequence[Target]],
         ranks: Mapping[str, Sequence[int]],
         learning_rate: tuple[float, float],
         scales: Sequence[tuple[str, float]],
     ) -> "Space":
-        """A space of tied groups, the ranks each may have, and training ranges.
+        """A space over those targets that tied groups hold, in the order of the model.
 
         Raises:
             NothingToSearch: if no group has a target.
@@ -59,9 +60,9 @@ class Space:
             domains[_SCALE] = CategoricalDistribution([_label(scale) for scale in scales])
         if len(domains) > MOST_NUMBERS:
             raise TooManyNumbers(len(domains), MOST_NUMBERS, groups)
-        targets = tuple(target for tied in groups.values() for target in tied)
         names = {name: tuple(t.name for t in tied) for name, tied in groups.items()}
-        return cls(targets, names, domains, tuple(scales))
+        held = {name for tied in names.values() for name in tied}
+        return cls(tuple(t for t in targets if t.name in held), names, domains, tuple(scales))
 
     def proposal(self, params: Mapping[str, Any], budget_parameters: int | None = None) -> Proposal:
         """What a configuration means; over budget, ranks are lowered until it holds.

@@ -151,4 +151,4 @@ class SpaceSpec(Strict):
         groups, ranks = split(self, targets)
         low, high = self.training.learning_rate.low, self.training.learning_rate.high
         scales = tuple((scale.rule, scale.value) for scale in self.training.scale)
-        return Space.of(groups, ranks, (low, high), scales)
+        return Space.of(targets, groups, ranks, (low, high), scales)

@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Literal, get_type_hints
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from autolora import backends, pruners, samplers, strategies, tasks
 from autolora.errors import UnknownName
@@ -119,8 +126,13 @@ class StudySpec(Strict):
 
     @field_validator("sampler")
     @classmethod
-    def _sampler_options(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return _complete(samplers, "sampler", given)
+    def _sampler_options(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        complete = _complete(samplers, "sampler", given)
+        objective, name = info.data.get("objective"), complete["name"]
+        several = getattr(_case(samplers, name), "SEVERAL_OBJECTIVES", True)
+        if objective and objective.and_parameters and not several:
+            raise ValueError(f"{name} takes one objective; drop and_parameters or take nsga2")
+        return complete
 
     @field_validator("pruner")
     @classmethod

@@ -95,17 +95,8 @@ class Race:
         stored = self.store.optuna_study()
         with self.store.storage.errors():
             pruner = self._pruner(self.session.spec.pruner)
-            return Sampled(stored.study_name, self.store.storage.optuna, self._sampler(), pruner)
-
-    def _sampler(self) -> optuna.samplers.BaseSampler:
-        options = dict(self.session.spec.sampler)
-        sampler: optuna.samplers.BaseSampler = load(samplers, options.pop("name")).sampler(
-            self.session.space.distributions,
-            seed=self.session.spec.seed * 1000 + self.worker,
-            constrained=self.session.budget_parameters is not None,
-            **options,
-        )
-        return sampler
+            sampler = sampler_of(self.session, self.worker)
+            return Sampled(stored.study_name, self.store.storage.optuna, sampler, pruner)
 
     def _pruner(self, options: Mapping[str, Any]) -> optuna.pruners.BasePruner:
         rest = dict(options)
@@ -114,6 +105,22 @@ class Race:
             evaluations=evaluations, **rest
         )
         return made
+
+
+def sampler_of(session: Session, worker: int = 0) -> optuna.samplers.BaseSampler:
+    """The sampler of a study, seeded for a worker.
+
+    Raises:
+        SamplerCannot: if it cannot search the space.
+    """
+    options = dict(session.spec.sampler)
+    sampler: optuna.samplers.BaseSampler = load(samplers, options.pop("name")).sampler(
+        session.space.distributions,
+        seed=session.spec.seed * 1000 + worker,
+        constrained=session.budget_parameters is not None,
+        **options,
+    )
+    return sampler
 
 
 class Sampled(optuna.Study):

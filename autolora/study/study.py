@@ -16,7 +16,7 @@ from autolora.registry import load
 from autolora.study import confirm
 from autolora.study.description import StudySpec, described, read_study
 from autolora.study.entries import StudyRecord
-from autolora.study.race import SEARCH, Race
+from autolora.study.race import SEARCH, Race, sampler_of
 from autolora.study.results import FinalRow, Results, TrialRow
 from autolora.study.session import Session
 from autolora.study.storage import default_url, open_storage
@@ -72,6 +72,7 @@ class Study:
             spec = spec.with_trials(trials)
         session = Session(spec)
         session.space.check_budget(session.budget_parameters)
+        sampler_of(session)
         record = _record(session)
         folder = folder or Path("runs") / spec.name
         store = Store(open_storage(storage or default_url(folder)), spec.name)
@@ -167,10 +168,12 @@ class Study:
         """Writes the winner in every format into the study's folder; gives the folders."""
         written = {}
         for name, form in FORMATS.items():
-            with warnings.catch_warnings(record=True) as said:
-                warnings.simplefilter("always")
-                self.export(self.folder / name, format=form)
-            note = f" ({said[0].message})" if said else ""
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # said below, in the result
+                beside = self.export(self.folder / name, format=form)
+            note = (
+                f" ({len(beside)} targets in a second file, for autolora alone)" if beside else ""
+            )
             written[name] = f"{self.folder / name}{note}"
         return written
 

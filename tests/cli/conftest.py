@@ -1,11 +1,14 @@
 """A real study, small enough to run in seconds, and the command as a person calls it."""
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,17 @@ TINY: Mapping[str, Any] = {
     "confirm": {"seeds": 1},
     "backend": {"name": "inline", "workers": 1},
 }
+Ended = subprocess.CompletedProcess[str]
 COMMAND = str(Path(sys.executable).with_name("autolora"))
+
+
+@cache
+def _warm() -> "subprocess.Popen[str]":
+    """Lives as long as the tests: it ends with its standard input."""
+    command = [sys.executable, str(Path(__file__).with_name("warm.py"))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True)
 
 
 @dataclass(frozen=True)
@@ -42,12 +55,35 @@ class Place:
     folder: Path
     variables: Mapping[str, str] = field(default_factory=dict)
 
-    def __call__(self, *words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    def __call__(self, *words: str, **variables: str) -> Ended:
         """Calls `autolora` with these words."""
+        with tempfile.TemporaryDirectory() as outputs:
+            said = {name: f"{outputs}/{name}" for name in ("stdout", "stderr")}
+            job = {
+                "folder": str(self.folder),
+                "environment": self.environment | variables,
+                "words": words,
+                **said,
+            }
+            process = _warm()
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(f"{json.dumps(job)}\n")
+            process.stdin.flush()
+            code = int(process.stdout.readline())
+            texts = {name: Path(file).read_text() for name, file in said.items()}
+        return Ended(words, code, **texts)
+
+    def console(self, *words: str) -> Ended:
+        """Calls the console script, which takes seconds to load its libraries."""
         called = [COMMAND, *words]
-        environment = self.environment | variables
         return subprocess.run(
-            called, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120
+            called,
+            check=False,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
         )
 
     @property
@@ -70,6 +106,13 @@ class Place:
     def files(self) -> set[str]:
         """Everything in the folder, as paths."""
         return {str(path.relative_to(self.folder)) for path in self.folder.rglob("*")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cooled() -> Iterator[None]:
+    yield
+    if _warm.cache_info().currsize:
+        _warm().communicate()
 
 
 @pytest.fixture
@@ -105,7 +148,7 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         folder = tmp_path / f"mounted-{len(folders)}"
         folder.mkdir()
         called = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
-        if os.geteuid() or subprocess.run(called, capture_output=True).returncode:
+        if os.geteuid() or subprocess.run(called, check=False, capture_output=True).returncode:
             pytest.skip("this process may not mount a file system")
         folders.append(folder)
         return folder

@@ -4,8 +4,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
-from torchvision.models import mobilenet_v2
+from torchvision import models
 
 from autolora.lora.targets import Target, targets
 from autolora.space.read import read_yaml
@@ -23,8 +24,13 @@ STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
 @cache
 def base() -> tuple[Target, ...]:
     """The targets of the real network, its head aside."""
-    found = targets(mobilenet_v2(weights=None))
+    found = targets(models.mobilenet_v2(weights=None))
     return tuple(target for target in found if target.layer != "classifier.1")
+
+
+def kinds(spec: SpaceSpec) -> set[str]:
+    """The kinds of target that a space means to search."""
+    return {kind for group in spec.groups for kind in group.kinds}
 
 
 @pytest.mark.parametrize("file", SPACES, ids=lambda file: file.stem)
@@ -33,8 +39,21 @@ def test_search_space(file: Path) -> None:
     assert spec.name == file.stem
     assert spec.description
     space = spec.resolve(base())
-    assert {target.name for target in space.targets} == {target.name for target in base()}
+    assert set(space.targets) == {target for target in base() if target.kind in kinds(spec)}
     assert len(space.groups) <= 20
+
+
+@pytest.mark.parametrize("file", SPACES, ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "name",
+    ["mobilenet_v3_small", "mnasnet0_5", "shufflenet_v2_x0_5", "efficientnet_v2_s"],
+)
+def test_a_search_space_fits_the_networks_that_its_comment_names(file: Path, name: str) -> None:
+    with torch.device("meta"):
+        found = targets(getattr(models, name)(weights=None))
+    spec = read_yaml(file, SpaceSpec)
+    found = tuple(target for target in found if target.kind != "linear")
+    assert set(spec.resolve(found).targets) == {t for t in found if t.kind in kinds(spec)}
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from autolora.lora import views
 from autolora.lora.example import Example
 from autolora.testing.precision import (
     it_holds_compiled,
@@ -15,7 +16,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),
 ]
 
-QUICK = ("linear", "conv2d_groups", "embedding", "attention")
+NAMES = ("linear", "conv2d_groups", "embedding", "attention")
+QUICK = [e for view in views.all_views() for e in view.EXAMPLES if e.name in NAMES]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -40,8 +42,7 @@ def test_compiled(example: Example, mode: Mode, product: Form) -> None:
 
 
 @pytest.mark.parametrize("product", FORMS)
+@pytest.mark.parametrize("example", QUICK, ids=lambda example: example.name)
 def test_some_compiled_in_training(example: Example, product: Form) -> None:
-    if example.name not in QUICK:
-        pytest.skip("among the slow ones")
     with form(product):
         it_holds_compiled(example, "train")

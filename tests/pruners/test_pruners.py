@@ -13,11 +13,13 @@ EVALUATIONS = 8
 NAMES = names(pruners)
 
 
-def study(name: str, curves: list[list[float]], **given: int) -> optuna.Study:
+def study(
+    name: str, curves: list[list[float]], direction: str = "minimize", **given: int
+) -> optuna.Study:
     """A study in which trials with these losses, one an evaluation, have finished."""
     function = load(pruners, name).pruner
     pruner = function(evaluations=EVALUATIONS, **options(function, given, name))
-    made = optuna.create_study(pruner=pruner)
+    made = optuna.create_study(direction=direction, pruner=pruner)
     for losses in curves:
         values = dict(enumerate(losses, 1))
         made.add_trial(optuna.create_trial(value=losses[-1], intermediate_values=values))
@@ -72,6 +74,22 @@ def test_halving_looks_first_at_its_first_rung(rung: int) -> None:
     made = study("halving", [], first_rung=rung)
     stopped_at(made, [0.1] * 8)
     assert stopped_at(made, [0.2] * 8) == rung
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "none"])
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_losses_are_low_where_they_are_good_whatever_the_metric(name: str, direction: str) -> None:
+    """A study may maximise an accuracy; what its trials report is a loss all the same."""
+    made = study(name, [], direction)
+    for losses in flat(0.4, 0.41, 0.42, 0.43, 0.44):
+        trial = made.ask()
+        for evaluation, loss in enumerate(losses, 1):
+            trial.report(loss, evaluation)
+            trial.should_prune()
+        made.tell(trial, 1 - losses[-1])
+    assert stopped_at(made, [0.9] * 8) in (2, 3)
+    assert stopped_at(made, [0.1] * 8) is None
+    assert made.direction.name == direction.upper(), "only the pruner looks at losses"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -139,7 +139,7 @@ def test_a_grid_too_large() -> None:
 
 
 def test_cmaes_refuses_a_choice() -> None:
-    with pytest.raises(SamplerCannot, match='cmaes cannot .*"scale" is a choice among.*tpe'):
+    with pytest.raises(SamplerCannot, match=r'cmaes cannot .*"scale" is a choice among.*tpe'):
         made("cmaes", MIXED)
 
 

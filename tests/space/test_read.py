@@ -64,8 +64,11 @@ def test_what_is_right_is_read(tmp_path: Path) -> None:
         ("name: 2020-99-99", "month"),
         ("seed: " + "9" * 5000, "digits"),
         ("a: " + "[" * 3000, "nested"),
+        ("name: a\nranks: [0, 1]\nname: b", 'line 3, column 1: the key "name" stands twice'),
+        ("groups:\n  - {name: a, per: kind, name: a}", 'line 2, column 26: the key "name"'),
+        ("a: &a {b: 1, c: *a, b: 2}", 'the key "b" stands twice'),
     ],
-    ids=range(12),
+    ids=range(15),
 )
 def test_malformed(tmp_path: Path, text: str, where: str) -> None:
     said = refused(tmp_path, text)
@@ -144,6 +147,13 @@ budget: {trials: 2}
 """
 
 
+def test_a_question_is_answered_with_yes_or_no(tmp_path: Path) -> None:
+    text = f"{STUDY}self_check: no\nobjective: {{and_parameters: yes}}\n"
+    spec = read_yaml(written(tmp_path, text), StudySpec)
+    assert spec.self_check is False
+    assert spec.objective.and_parameters is True
+
+
 def test_mistakes_in_a_space_inside_a_study(tmp_path: Path) -> None:
     assert isinstance(read_yaml(written(tmp_path, INLINE), StudySpec).space, SpaceSpec)
     said = refused(tmp_path, INLINE.replace("kinds", "kind"), StudySpec)
@@ -166,6 +176,8 @@ def test_mistakes_in_a_space_inside_a_study(tmp_path: Path) -> None:
         ("low: 0.001", "low: 1", "low (1.0) is below high (0.1)"),
         ("low: 0.001", "low: .nan", "line 7: training.learning_rate.low is 'nan'"),
         ("low: 0.001", "low: 0", "line 7: training.learning_rate.low is '0'"),
+        ("low: 0.001", "low: yes", "line 7: training.learning_rate.low is 'True': a yes or no"),
+        ("[0, 1, 2, 4]", "[0, on, 2, 4]", "line 1: ranks is '[0, True, 2, 4]': a yes or no"),
         ("low: 0.001, ", "", "line 7: training.learning_rate.low: field required"),
         ("name: rest", "name: a.b", "line 4: groups.1.name is 'a.b'"),
         ('match: "*"', "per: stage", "`stages` goes with `per: stage`"),
@@ -191,6 +203,7 @@ def test_wrong_value(tmp_path: Path, right: str, wrong: str, sentence: str) -> N
         ("name: tiny", "name: ../tiny", "line 1: name is '../tiny'"),
         ("name: tiny\n", "", "name: field required"),
         ("trials: 2", "uniform_rank: 2", "a budget needs an end"),
+        ("trials: 2", "trials: yes", "line 5: budget.trials is 'True': a yes or no is no answer"),
         ("trials: 2", "trials: 0", "line 5: budget.trials is '0'"),
         ("trials: 2", "trials: 1, parameters: 1, uniform_rank: 1", "give one of them"),
         ("evaluations: 2", "evaluations: 9", "9 evaluations do not fit into 4 steps"),
@@ -198,6 +211,11 @@ def test_wrong_value(tmp_path: Path, right: str, wrong: str, sentence: str) -> N
         ("space: cnn", "pruner: {}\nspace: cnn", "a pruner says its name"),
         ("space: cnn", "sampler: tpe\nspace: cnn", "line 3: sampler is 'tpe'"),
         ("{type: image}", "{model: mobilenet_v2}", "a task says its type"),
+        (
+            "space: cnn",
+            "objective: {and_parameters: true}\nsampler: {name: cmaes}\nspace: cnn",
+            "line 4: sampler is \"{'name': 'cmaes'}\": cmaes takes one objective",
+        ),
         ("space: cnn", "baselines: {uniform_ranks: [0]}\nspace: cnn", "uniform ranks are 1 or"),
     ],
 )
@@ -262,6 +280,9 @@ def test_bare_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"mine", "cnn", "uniform"} <= set(known("search_spaces"))
     with pytest.raises(NoSuchFile, match="by name there are uniform"):
         find("unifrm", "search_spaces")
+    for nobody in ("a" * 400, "a" * 400 + ".yaml", "a\0b", ""):
+        with pytest.raises(NoSuchFile, match="by name there are"):
+            find(nobody, "search_spaces")
     with pytest.raises(NoSuchFile, match=r"no file cnn\.yml"):
         find("cnn.yml", "search_spaces")
 

@@ -1,7 +1,7 @@
 """File formats of adapters, one file each.
 
-A format offers `MARK` (the file that tells a folder of it), `write(adapter) -> Written` and
-`read(folder, model) -> Adapter`.
+A format offers `MARK` (the file that tells a folder of it), `FILES` (all that it may write),
+`write(adapter) -> Written` and `read(folder, model) -> Adapter`.
 """
 
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ class Format(Protocol):
     """What a file of this folder offers."""
 
     MARK: str
+    FILES: tuple[str, ...]
 
     def write(self, adapter: Adapter) -> Written:
         """The adapter as files by name."""

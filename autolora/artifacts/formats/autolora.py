@@ -9,12 +9,13 @@ from typing import Any
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from autolora.artifacts.adapter import VERSION, Adapter, read_tensors
+from autolora.artifacts.adapter import Adapter, check_version, read_tensors
 from autolora.artifacts.formats import Written
 from autolora.errors import AdapterFile
 
 MARK = "adapter.json"
 TENSORS = "adapter.safetensors"
+FILES = (MARK, TENSORS)
 
 
 def write(adapter: Adapter) -> Written:
@@ -32,20 +33,20 @@ def read(folder: Path, model: nn.Module) -> Adapter:
     return read_pair(folder, MARK, TENSORS)
 
 
-def pair(adapter: Adapter, mark: str, tensors: str) -> dict[str, bytes]:
-    """Header and tensors as two files."""
+def pair(
+    adapter: Adapter, mark: str, tensors: str, beside: Mapping[str, str] | None = None
+) -> dict[str, bytes]:
+    """Header and tensors as two files; the header may know the digests of files beside them."""
     content = save_tensors(adapter.tensors())
-    header = {**adapter.header(), "sha256": hashlib.sha256(content).hexdigest()}
+    digests = {"sha256": hashlib.sha256(content).hexdigest(), "beside": beside or {}}
+    header = {**adapter.header(), **digests}
     return {tensors: content, mark: json.dumps(header, indent=1).encode()}
 
 
 def read_pair(folder: Path, mark: str, tensors: str) -> Adapter:
     """What `pair` wrote."""
     header = read_json(folder / mark)
-    if header.get("version") != VERSION:
-        raise AdapterFile(
-            folder / mark, f"its format version is {header.get('version')}, not {VERSION}"
-        )
+    check_version(header, str(folder / mark))  # before what a newer version may have changed
     content = read_file(folder / tensors)
     parsed = read_tensors(content, str(folder / tensors))
     if hashlib.sha256(content).hexdigest() != header.get("sha256"):

@@ -5,6 +5,7 @@ The scale is folded into `lora_B` and alpha equals the rank everywhere, so a loa
 wrongly or not at all goes into a second file of ours.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -15,17 +16,19 @@ from typing import Any
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from autolora.artifacts.adapter import Adapter, describe, read_tensors
+from autolora.artifacts.adapter import Adapter, read_tensors
 from autolora.artifacts.formats import Written
 from autolora.artifacts.formats.autolora import pair, read_file, read_json, read_pair
-from autolora.errors import AdapterFile, NoSuchTarget
-from autolora.lora.targets import Target, targets
-from autolora.registry import nearest
+from autolora.artifacts.peft_read import PREFIX, check_config, parse, same_in_peft
+from autolora.errors import AdapterFile
+from autolora.lora.targets import Target
 
 MARK = "adapter_config.json"
 TENSORS = "adapter_model.safetensors"
 EXTRA, EXTRA_TENSORS = "autolora_extra.json", "autolora_extra.safetensors"
-_PREFIX = "base_model.model."
+FILES = (MARK, TENSORS, EXTRA, EXTRA_TENSORS)
+# What PEFT says it has not found when no target is one it knows.
+_NOTHING = "(?!)PEFT can express no target of this adapter; load it with autolora.load"
 
 _LINEAR = "torch.nn.modules.linear.Linear"
 _EMBEDDING = "torch.nn.modules.sparse.Embedding"
@@ -40,16 +43,22 @@ _BYPASSES = (
 def write(adapter: Adapter) -> Written:
     """`adapter_config.json` and `adapter_model.safetensors`, and a second pair if need be."""
     heads, loose = _split_full(adapter)
-    inside = {n for n, t in adapter.targets.items() if expressible(adapter.layers[t.layer])}
+    inside = {
+        name
+        for name, target in adapter.targets.items()
+        if target.layer and expressible(adapter.layers[target.layer]) and not _in(heads, target)
+    }
+    if not inside:  # PEFT refuses an adapter that has a head alone
+        heads, loose = [], set(adapter.full)
     rest = _part(adapter, set(adapter.targets) - inside, loose)
     tensors = _tensors(_part(adapter, inside, set(adapter.full) - loose))
-    files = {
-        MARK: json.dumps(_config(adapter, inside, heads), indent=1).encode(),
-        TENSORS: save_tensors(tensors, {"format": "pt"}),
-        # Always there: it carries the fingerprint of the base, which PEFT has no place for.
-        **pair(rest, EXTRA, EXTRA_TENSORS),
-    }
-    return Written(files, beside=(*rest.targets, *sorted(loose)))
+    content = save_tensors(tensors, {"format": "pt"})
+    # Always there: it carries the fingerprint of the base, which PEFT has no place for.
+    extra = pair(rest, EXTRA, EXTRA_TENSORS, beside={TENSORS: _digest(content)})
+    config = json.dumps(_config(adapter, inside, heads), indent=1).encode()
+    return Written(
+        {MARK: config, TENSORS: content, **extra}, beside=(*rest.targets, *sorted(loose))
+    )
 
 
 def read(folder: Path, model: nn.Module) -> Adapter:
@@ -57,17 +66,19 @@ def read(folder: Path, model: nn.Module) -> Adapter:
 
     Raises:
         AdapterFile: if it is no plain LoRA, or a file is cut off.
-        NoSuchTarget: if the model lacks a layer.
+        NoSuchTarget, WrongShape: if the model lacks a layer or has it in another size.
     """
     config = read_json(folder / MARK)
-    for key, right in (("peft_type", "LORA"), ("use_dora", False), ("bias", "none")):
-        if config.get(key, right) != right:
-            raise AdapterFile(folder / MARK, f"{key} is {config[key]!r}; only {right!r} is read")
-    tensors = read_tensors(read_file(folder / TENSORS), str(folder / TENSORS))
-    adapter = _from_tensors(config, tensors, model, str(folder / TENSORS))
+    check_config(config, str(folder / MARK))
+    content = read_file(folder / TENSORS)
+    adapter = parse(
+        config, read_tensors(content, str(folder / TENSORS)), model, str(folder / TENSORS)
+    )
     if not (folder / EXTRA).exists():
         return adapter
     rest = read_pair(folder, EXTRA, EXTRA_TENSORS)
+    if read_json(folder / EXTRA).get("beside") != {TENSORS: _digest(content)}:
+        raise AdapterFile(folder / EXTRA, f"it was not written with the {TENSORS} beside it")
     return replace(
         adapter,
         targets={**adapter.targets, **rest.targets},
@@ -83,16 +94,14 @@ def read(folder: Path, model: nn.Module) -> Adapter:
 def expressible(layer: Mapping[str, Any]) -> bool:
     """Whether PEFT adapts a layer of this description as we do.
 
-    PEFT 0.21 forgets dilation and padding mode of a convolution, lets grouped ones leak, and is
-    bypassed where a parent reads the weight.
+    PEFT 0.21 adapts some convolutions otherwise, and is bypassed where a parent reads the weight.
     """
     if layer["tied"] or layer["owner"] in _BYPASSES:
         return False
     if layer["type"] in _CONV:
-        plain = layer["groups"] == 1 and set(layer["dilation"]) == {1}
         # Its merge takes a kernel for pointwise that is 1 in the first two dimensions alone.
         square = len(layer["kernel_size"]) < 3 or set(layer["kernel_size"][:2]) != {1}
-        return plain and square and layer["padding_mode"] == "zeros"
+        return square and same_in_peft(layer)
     return layer["type"] in (_LINEAR, _EMBEDDING)
 
 
@@ -108,7 +117,7 @@ def _config(adapter: Adapter, inside: set[str], heads: list[str]) -> dict[str, A
         "lora_alpha": highest,
         "rank_pattern": pattern,
         "alpha_pattern": pattern,
-        "target_modules": "|".join(re.escape(path) for path in ranks) or "(?!)",
+        "target_modules": "|".join(re.escape(path) for path in ranks) or _NOTHING,
         "modules_to_save": heads or None,
         "lora_dropout": 0.0,
         "bias": "none",
@@ -121,10 +130,10 @@ def _config(adapter: Adapter, inside: set[str], heads: list[str]) -> dict[str, A
 
 
 def _tensors(adapter: Adapter) -> dict[str, Tensor]:
-    tensors = {f"{_PREFIX}{name}": value.contiguous() for name, value in adapter.full.items()}
+    tensors = {f"{PREFIX}{name}": value.contiguous() for name, value in adapter.full.items()}
     for name, target in adapter.targets.items():
         up, down = adapter.factors[name]
-        path, scaled = _PREFIX + target.layer, up * adapter.scales[name]
+        path, scaled = PREFIX + target.layer, up * adapter.scales[name]
         layer = adapter.layers[target.layer]
         if layer["type"] == _EMBEDDING:
             tensors[f"{path}.lora_embedding_A"] = scaled.T.contiguous()
@@ -138,62 +147,39 @@ def _tensors(adapter: Adapter) -> dict[str, Tensor]:
     return tensors
 
 
-def _from_tensors(
-    config: Mapping[str, Any], tensors: dict[str, Tensor], model: nn.Module, source: str
-) -> Adapter:
-    known = {target.layer: target for target in targets(model) if target.block is None}
-    found: dict[str, tuple[Target, Tensor, Tensor]] = {}
-    full: dict[str, Tensor] = {}
-    for key, value in tensors.items():
-        path, _, kind = key.removeprefix(_PREFIX).partition(".lora_")
-        if not kind:
-            full[path] = value
-        elif kind in ("A.weight", "embedding_A"):
-            if path not in known:
-                raise NoSuchTarget(path, nearest(path, known))
-            other = tensors.get(key.replace("_A", "_B"))
-            if other is None:
-                raise AdapterFile(source, f"it holds {key} without its other half")
-            found[known[path].name] = (known[path], *_factors(kind, value, other))
-        elif kind not in ("B.weight", "embedding_B"):
-            raise AdapterFile(source, f"it holds {key}, which is no plain LoRA")
-    return Adapter(
-        targets={name: target for name, (target, _, _) in found.items()},
-        factors={name: (up, down) for name, (_, up, down) in found.items()},
-        scales={n: _scale(config, t.layer, up.shape[1]) for n, (t, up, _) in found.items()},
-        full=full,
-        layers={t.layer: describe(model, t.layer) for t, _, _ in found.values()},
-        base=None,
-    )
-
-
-def _factors(kind: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """`up` and `down` from PEFT's pair: an embedding's rows are its tokens, hence the swap."""
-    if kind == "embedding_A":
-        return a.T.contiguous(), b.T.contiguous()
-    return b.flatten(1), a.flatten(1)
-
-
-def _scale(config: Mapping[str, Any], path: str, rank: int) -> float:
-    """Alpha / r, or alpha / √r; the first pattern that matches wins, as in PEFT."""
-    alpha = config.get("lora_alpha", 8)
-    for pattern, value in (config.get("alpha_pattern") or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", path):
-            alpha = value
-            break
-    return float(alpha / (rank**0.5 if config.get("use_rslora") else rank))
-
-
 def _split_full(adapter: Adapter) -> tuple[list[str], set[str]]:
     """Modules that PEFT can save whole, and parameters that it would place wrongly.
 
-    PEFT finds `modules_to_save` by the end of their path.
+    PEFT finds `modules_to_save` by the end of their path, copies them, and so unties them.
     """
-    paths = {n.rpartition(".")[0] for n in [*(adapter.base.parameters if adapter.base else ())]}
-    heads = {name.rpartition(".")[0] for name in adapter.full}
-    good = {h for h in heads if h and not any(p != h and p.endswith(h) for p in paths | heads)}
+    owners = {name.rpartition(".")[0] for name in adapter.full}
+    names = [*(adapter.base.parameters if adapter.base else ()), *adapter.full]
+    paths = {path for name in names for path in _above(name)}
+    good = {
+        head
+        for head in owners
+        if head
+        and not adapter.layers.get(head, {}).get("tied")
+        and not any(path != head and path.endswith(head) for path in paths)
+        and not any(other != head and f"{other}.".startswith(f"{head}.") for other in paths)
+    }
     loose = {name for name in adapter.full if name.rpartition(".")[0] not in good}
     return sorted(good), loose
+
+
+def _above(name: str) -> list[str]:
+    """Every module on the way to a parameter."""
+    parts = name.split(".")[:-1]
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def _in(heads: list[str], target: Target) -> bool:
+    """Whether a target lies in a module that PEFT saves whole, where it cannot adapt."""
+    return any(f"{target.layer}.".startswith(f"{head}.") for head in heads)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _part(adapter: Adapter, names: set[str], full: set[str]) -> Adapter:
