@@ -136,12 +136,52 @@ class NoProbability(UsageError):
         )
 
 
+class NoScale(UsageError):
+    """A scale that would turn every output into nothing sensible."""
+
+    def __init__(self, scale: float, rank: int) -> None:
+        super().__init__(
+            f"scale {scale} at rank {rank} is no finite number; give one such as 1.0, or a rule "
+            "that gives one for every rank"
+        )
+
+
+class NothingToTrain(UsageError):
+    """A module that should be trained in full and has nothing to train."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(
+            f'module "{module}" holds no parameters to train; name one that does, '
+            "such as the last linear layer"
+        )
+
+
 class NotAttached(UsageError):
     """The model carries no adapter where one is needed."""
 
     def __init__(self, action: str) -> None:
         super().__init__(
             f"the model carries no adapter to {action}; attach one with autolora.attach(model, …)"
+        )
+
+
+class Disabled(UsageError):
+    """An adapter that is out of sight would be merged or built upon."""
+
+    def __init__(self, targets: Iterable[str]) -> None:
+        super().__init__(
+            f"the adapters at {_list(targets)} are disabled; leave autolora.disabled(model) first "
+            "(a copy made inside it, or a weight assigned since, can only be detached)"
+        )
+
+
+class NotMerged(UsageError):
+    """A merge that cannot be undone any more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the model is not as the merge left it: it carries an adapter again; take that away "
+            "with autolora.detach(model), or keep it and attach the merged one anew"
         )
 
 

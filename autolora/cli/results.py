@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from autolora.cli.app import Json, Storage, StudyName, command
-from autolora.cli.output import show
+from autolora.cli.output import show, table, text
 
 
 @command("autolora trials digits")
@@ -39,8 +39,13 @@ def best(study: StudyName, storage: Storage = None, as_json: Json = False) -> No
     """Show the best adapter: its trial, ranks, metrics and how to export it."""
     from autolora.study.study import Study
 
-    opened = Study.open(study, storage)
-    show(_best(opened.best.trial, opened.best.metrics), as_json=as_json)
+    found = Study.open(study, storage).best
+    if as_json:
+        show(_best(found.trial, found.metrics), as_json=True)
+        return
+    show(_facts(study, found.trial, found.metrics), as_json=False)
+    print()
+    table([{"target": name, "rank": rank} for name, rank in found.trial.allocation.items()])
 
 
 def _line(trial: Any) -> dict[str, Any]:
@@ -76,4 +81,19 @@ def _best(trial: Any, metrics: Any) -> dict[str, Any]:
         "configuration": dict(trial.configuration),
         "test": {name: asdict(m) for name, m in metrics.items()},
         "allocation": dict(trial.allocation),
+    }
+
+
+def _facts(study: str, trial: Any, metrics: Any) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "arm": trial.arm,
+        "parameters": trial.parameters,
+        "valid loss": trial.loss,
+        **{
+            f"test {n}": f"{text(m.value)} ({text(m.low)} to {text(m.high)})"
+            for n, m in metrics.items()
+        },
+        **{name.replace("_", " "): value for name, value in trial.configuration.items()},
+        "export": f"autolora export {study} --to FOLDER",
     }

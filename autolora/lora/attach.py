@@ -1,5 +1,6 @@
 """Attach and detach: which weight a layer finds under a parameter's name."""
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,7 +9,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from autolora.errors import AdapterName, NoProbability, NoSuchTarget, NotAttached, RefusedTarget
+from autolora.errors import (
+    AdapterName,
+    Disabled,
+    NoProbability,
+    NoScale,
+    NoSuchTarget,
+    NotAttached,
+    NothingToTrain,
+    RefusedTarget,
+)
 from autolora.lora import products
 from autolora.lora.allocation import Allocation
 from autolora.lora.freeze import freeze, is_frozen, restore_surroundings, set_surroundings, thaw
@@ -66,16 +76,13 @@ class Attached:
 
         Raises:
             NoSuchTarget: if the model has no module of that name.
+            NothingToTrain: if a module has no parameters.
         """
-        paths = dict(base_modules(self.model))
-        for module in modules:
-            if module not in paths:
-                raise NoSuchTarget(module, nearest(module, paths))
-            for inner, layer in base_modules(paths[module]):
-                for name, parameter in layer._parameters.items():
-                    if parameter is not None:
-                        parameter.requires_grad_(True)
-                        self.also[join(module, inner, name)] = parameter
+        found = [_parameters(self.model, module) for module in modules]
+        for named in found:
+            self.also.update(named)
+            for parameter in named.values():
+                parameter.requires_grad_(True)
         return self
 
     def reset(self, init: str = "kaiming") -> "Attached":
@@ -111,6 +118,8 @@ def attach(
         RankTooHigh: if a rank exceeds what its matrix can have.
         AdapterName: if the name is no plain word or is taken.
         NoProbability: if the dropout is none.
+        NoScale: if the scale is not finite.
+        Disabled: if an adapter of the model is out of sight.
 
     Source: Hu et al. 2021.
 
@@ -121,12 +130,13 @@ def attach(
     """
     ranks = Allocation(allocation)
     _check_name(model, name)
+    check_shown(model)
     known = targets(model)
     _check_refused(model, ranks, known)
     by_name = ranks.checked(known)
     _check_dropout(dropout)
     rule = scale if callable(scale) else Constant(scale)
-    scales = {rank: float(rule(rank)) for rank in set(ranks.values())}
+    scales = {rank: _finite(rule(rank), rank) for rank in set(ranks.values())}
     freeze(model)
     users = _users(model)
     factors = {}
@@ -230,9 +240,26 @@ def hide(model: nn.Module, *, only_empty: bool = False) -> Hidden:
 
 
 def show(hidden: Hidden) -> None:
-    """Undoes `hide`."""
+    """Undoes `hide`, but for what was detached since."""
     for layer, name, weight in hidden:
-        layer.__dict__[name] = weight
+        if weight.delta.parts():
+            layer.__dict__[name] = weight
+
+
+def check_shown(model: nn.Module) -> None:
+    """Makes sure that layers find their adapted weights.
+
+    Raises:
+        Disabled: naming those that do not.
+    """
+    unseen = [
+        join(path, name)
+        for path, layer in base_modules(model)
+        for name in _deltas(layer)
+        if name not in layer.__dict__
+    ]
+    if unseen:
+        raise Disabled(unseen)
 
 
 def drop_children(model: nn.Module, *, only_empty: bool = True) -> list[tuple[nn.Module, Lora]]:
@@ -261,7 +288,8 @@ def _part(layer: nn.Module, target: Target, rank: int, *, scale: float, dropout:
     """A fresh delta where the base lives; factors of a half-precision base stay in float32."""
     base = layer._parameters[target.parameter]
     assert base is not None
-    part = LowRank(target.rows, target.columns, rank, scale=scale, dropout=dropout)
+    with torch.inference_mode(mode=False):  # what is made inside could never be trained
+        part = LowRank(target.rows, target.columns, rank, scale=scale, dropout=dropout)
     dtype = torch.promote_types(base.dtype, torch.float32)
     return part.to(device=base.device, dtype=dtype).train(layer.training)
 
@@ -315,6 +343,28 @@ def _check_name(model: nn.Module, name: str) -> None:
             f'the model already carries an adapter named "{name}"; '
             "choose another name or call autolora.detach(model) first"
         )
+
+
+def _parameters(model: nn.Module, module: str) -> dict[str, nn.Parameter]:
+    """The base parameters of a module by their path in the model."""
+    paths = dict(base_modules(model))
+    if module not in paths:
+        raise NoSuchTarget(module, nearest(module, paths))
+    named = {
+        join(module, inner, name): parameter
+        for inner, layer in base_modules(paths[module])
+        for name, parameter in layer._parameters.items()
+        if parameter is not None
+    }
+    if not named:
+        raise NothingToTrain(module)
+    return named
+
+
+def _finite(scale: float, rank: int) -> float:
+    if not math.isfinite(scale):
+        raise NoScale(scale, rank)
+    return float(scale)
 
 
 def _check_dropout(dropout: float) -> None:

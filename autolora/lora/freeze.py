@@ -31,8 +31,8 @@ def thaw(model: nn.Module) -> None:
 
 
 def is_frozen(model: nn.Module) -> bool:
-    """Whether `freeze` has passed over the model."""
-    return _TRAINABLE in model.__dict__
+    """Whether `freeze` has passed over the model or a part of it."""
+    return any(_TRAINABLE in module.__dict__ for _, module in base_modules(model))
 
 
 def set_surroundings(model: nn.Module) -> None:

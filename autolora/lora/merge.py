@@ -5,8 +5,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from autolora.errors import NotAttached
-from autolora.lora.attach import Hidden, adapters, drop_children, hide, release, show
+from autolora.errors import NotAttached, NotMerged
+from autolora.lora.attach import (
+    Hidden,
+    adapters,
+    check_shown,
+    drop_children,
+    hide,
+    release,
+    show,
+)
 from autolora.lora.freeze import freeze, set_surroundings
 from autolora.lora.low_rank import Lora
 from autolora.lora.targets import CHILD
@@ -24,17 +32,23 @@ class Merged:
     model: nn.Module
     hidden: Hidden
     children: list[tuple[nn.Module, Lora]]
-    bases: list[tuple[nn.Parameter, Tensor]]
+    bases: list[tuple[AdaptedWeight, Tensor]]
     trained: list[nn.Parameter]
 
     @torch.no_grad()
     def unmerge(self) -> None:
-        """Puts base and adapter back, bit for bit: copied, not subtracted."""
+        """Puts base and adapter back, bit for bit: copied, not subtracted.
+
+        Raises:
+            NotMerged: if the model carries an adapter again, or this has been done already.
+        """
+        if adapters(self.model) or not all(weight.delta.parts() for _, _, weight in self.hidden):
+            raise NotMerged
         freeze(self.model)
         for parameter in self.trained:
             parameter.requires_grad_(True)
-        for parameter, value in self.bases:
-            parameter.copy_(value)
+        for weight, value in self.bases:
+            weight.base.copy_(value)
         for layer, child in self.children:
             layer.add_module(CHILD, child)
         show(self.hidden)
@@ -49,6 +63,7 @@ def merge(model: nn.Module) -> Merged:
 
     Raises:
         NotAttached: if the model carries no adapter.
+        Disabled: if an adapter is out of sight.
 
     >>> from autolora.lora.attach import attach
     >>> model = nn.Sequential(nn.Linear(8, 4))
@@ -59,10 +74,11 @@ def merge(model: nn.Module) -> Merged:
     """
     if not adapters(model):
         raise NotAttached("merge")
+    check_shown(model)
     hidden = hide(model)
     bases = []
     for weight in {id(w.delta): w for _, _, w in hidden}.values():
-        bases.append((weight.base, weight.base.detach().clone()))
+        bases.append((weight, weight.base.detach().clone()))
         weight.base.copy_(precise(weight))
     children = drop_children(model, only_empty=False)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

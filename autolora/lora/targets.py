@@ -132,8 +132,12 @@ def _uses(model: nn.Module) -> Iterator[Use]:
     """Every layer under every name that uses a matrix: more than one if it is tied."""
     for path, layer in base_modules(model):
         for name, parameter in layer._parameters.items():
-            if parameter is not None and (is_lazy(parameter) or parameter.ndim >= 2):
+            if parameter is not None and (is_lazy(parameter) or _is_matrix(parameter)):
                 yield path, layer, name, parameter
+
+
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    return parameter.ndim >= 2 and parameter.numel() > 0
 
 
 def _split(path: str, layer: nn.Module, name: str, parameter: nn.Parameter) -> Iterator[Target]:
@@ -167,9 +171,14 @@ def _refusal(path: str, layer: nn.Module, name: str, parameter: nn.Parameter) ->
             "dequantise it first",
         ),
         (
+            str(parameter.dtype).startswith("torch.float8"),
+            f"torch does no sums in {str(parameter.dtype).removeprefix('torch.')}",
+            "dequantise it first",
+        ),
+        (
             _hooked(layer, name) is not None,
-            "a hook computes it (weight_norm or spectral_norm)",
-            "bake it first: torch.nn.utils.remove_weight_norm or remove_spectral_norm",
+            "a hook computes it (weight_norm, spectral_norm or pruning)",
+            "bake it first: torch.nn.utils.remove_weight_norm, remove_spectral_norm, prune.remove",
         ),
         (
             getattr(layer, "max_norm", None) is not None,
@@ -189,6 +198,7 @@ def _refusal(path: str, layer: nn.Module, name: str, parameter: nn.Parameter) ->
 
 
 def _hooked(layer: nn.Module, name: str) -> str | None:
-    """The weight that an old-style weight_norm or spectral_norm computes from this parameter."""
-    hooked = {getattr(hook, "name", None) for hook in layer._forward_pre_hooks.values()}
+    """The weight that a weight_norm, spectral_norm or pruning computes from this parameter."""
+    hooks = layer._forward_pre_hooks.values()
+    hooked = {getattr(h, "_tensor_name", None) or getattr(h, "name", None) for h in hooks}
     return next((h for h in hooked if h and name in (f"{h}_g", f"{h}_v", f"{h}_orig")), None)

@@ -94,11 +94,13 @@ class AdaptedWeight:
         """Torch's protocol for tensor-like types."""
         del types
         kwargs = kwargs or {}
-        _check_edit(func, args, kwargs)
         if (product := PRODUCTS.get(func)) is not None:
             result = product(*args, **kwargs)
             if result is not NotImplemented:
                 return result
+        if not torch.compiler.is_compiling():  # which cannot trace the names of functions
+            if not torch.compiler.is_compiling():  # which cannot ask a function for its name
+            _check_edit(func, args, kwargs)
         args, kwargs = tree_map_only(cls, cls.dense, (args, kwargs))
         return func(*args, **kwargs)
 

@@ -67,6 +67,6 @@ def test_peft_loses_the_adapter_here(layer: nn.TransformerEncoderLayer, x: Tenso
     assert lost, "PEFT holds here now: say so in docs/decisions/0001"
 
 
-def merge_all(model: nn.Module):  # noqa: ANN201
+def merge_all(model: nn.Module):
     randomise(attach(model, Allocation.uniform(targets(model), 2)))
     return merge(model)

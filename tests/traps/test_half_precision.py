@@ -1,4 +1,4 @@
-"""A base in bfloat16 keeps its type; factors stay in float32, and the merged sum is rounded once."""
+"""A base in bfloat16 keeps its type; factors stay in float32; the merged sum is rounded once."""
 
 import pytest
 import torch

@@ -63,6 +63,6 @@ def test_an_encoder_without_adapted_layers_is_left_alone(encoder: nn.Transformer
     assert encoder.use_nested_tensor
 
 
-def merge_fresh(encoder: nn.TransformerEncoder):  # noqa: ANN201
+def merge_fresh(encoder: nn.TransformerEncoder):
     attach(encoder, LATER)
     return merge(encoder)

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 HOOK = (
-    "0.weight cannot be adapted: a hook computes it (weight_norm or spectral_norm); "
-    "bake it first: torch.nn.utils.remove_weight_norm or remove_spectral_norm"
+    "0.weight cannot be adapted: a hook computes it (weight_norm, spectral_norm or pruning); "
+    "bake it first: torch.nn.utils.remove_weight_norm, remove_spectral_norm, prune.remove"
 )
 PARAMETRISED = (
     "0.weight cannot be adapted: it is parametrised already; "
@@ -61,7 +61,7 @@ def test_refused_as_a_model_of_its_own(layer: Callable[[], nn.Module], sentence:
 
 def test_a_block_of_a_refused_weight() -> None:
     layer = parametrizations.weight_norm(nn.MultiheadAttention(4, 2), "in_proj_weight")
-    with pytest.raises(RefusedTarget, match="^in_proj_weight cannot be adapted: it is param"):
+    with pytest.raises(RefusedTarget, match=r"^in_proj_weight cannot be adapted: it is param"):
         attach(layer, {"in_proj_weight[query]": 1})
 
 

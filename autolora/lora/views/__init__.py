@@ -42,7 +42,7 @@ class View(Protocol):
     EXAMPLES: tuple[Example, ...]
 
     def blocks(self, layer: nn.Module, parameter: str) -> tuple[Block, ...]:
-        """The blocks of a parameter; none if it is no matrix of weights."""
+        """The blocks of a parameter; none for one that torch's own class does not have."""
 
 
 @cache
@@ -57,10 +57,10 @@ def _by_class() -> dict[type[nn.Module], View]:
 
 
 def blocks(layer: nn.Module, parameter: str) -> tuple[Block, ...]:
-    """How the view of the nearest class splits a parameter; a plain matrix is one block."""
-    for cls in type(layer).__mro__:
-        if cls in _by_class():
-            return _by_class()[cls].blocks(layer, parameter)
+    """How the view of the nearest class splits a parameter; another matrix is one block."""
+    view = next((v for cls in type(layer).__mro__ if (v := _by_class().get(cls))), None)
+    if view and (found := view.blocks(layer, parameter)):
+        return found
     value = layer._parameters[parameter]
     return (Block(None, "matrix", 0, len(value)),) if value is not None and value.ndim == 2 else ()
 

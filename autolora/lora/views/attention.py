@@ -19,6 +19,8 @@ _SEPARATE = {"q_proj_weight": "query", "k_proj_weight": "key", "v_proj_weight": 
 def blocks(layer: nn.Module, parameter: str) -> tuple[Block, ...]:
     """q, k and v of the packed weight, or the separate weights; the output projection."""
     if not isinstance(layer, nn.MultiheadAttention):
+        if parameter != "weight":
+            return ()
         return (Block(None, "attention_output", 0, layer.out_features),)  # type: ignore[arg-type]
     width = layer.embed_dim
     if parameter == "in_proj_weight":

@@ -25,7 +25,8 @@ LAYERS = (
 
 def blocks(layer: nn.Module, parameter: str) -> tuple[Block, ...]:
     """The whole kernel."""
-    del parameter
+    if parameter != "weight":
+        return ()
     assert isinstance(layer, nn.modules.conv._ConvNd)
     rows = layer.in_channels if layer.transposed else layer.out_channels
     return (Block(None, _kind(layer), 0, rows),)

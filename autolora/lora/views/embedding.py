@@ -11,7 +11,8 @@ LAYERS = (nn.Embedding, nn.EmbeddingBag)
 
 def blocks(layer: nn.Module, parameter: str) -> tuple[Block, ...]:
     """The whole table."""
-    del parameter
+    if parameter != "weight":
+        return ()
     return (Block(None, "embedding", 0, layer.num_embeddings),)  # type: ignore[arg-type]
 
 

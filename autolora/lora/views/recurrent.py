@@ -1,5 +1,6 @@
 """Recurrent layers and their cells: each gate is a block of rows."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,10 @@ _KINDS = {"ih": "input_to_hidden", "hh": "hidden_to_hidden", "hr": "projection"}
 
 def blocks(layer: nn.Module, parameter: str) -> tuple[Block, ...]:
     """One block a gate, in torch's order; a plain RNN and a projection have one."""
-    kind = _KINDS[parameter.split("_")[1]]
+    known = re.fullmatch(r"weight_(ih|hh|hr)(_l\d+(_reverse)?)?", parameter)
+    if known is None:
+        return ()
+    kind = _KINDS[known[1]]
     gates = next((g for cls, g in _GATES.items() if isinstance(layer, cls)), (None,))
     if kind == "projection":
         gates = (None,)
