@@ -99,7 +99,6 @@ class AdaptedWeight:
             if result is not NotImplemented:
                 return result
         if not torch.compiler.is_compiling():  # which cannot trace the names of functions
-            if not torch.compiler.is_compiling():  # which cannot ask a function for its name
             _check_edit(func, args, kwargs)
         args, kwargs = tree_map_only(cls, cls.dense, (args, kwargs))
         return func(*args, **kwargs)

@@ -58,7 +58,8 @@ class Results:
     `objective` names what is optimised, first the metric; `directions` says how, in the same
     order ("minimize" or "maximize"). `best` is the best complete trial within the budget, of
     whatever arm: if a uniform allocation wins, it is handed back. `head_parameters` counts what
-    every arm trains beside its adapter. `importance` maps each searched number to its share (PED-ANOVA).
+    every arm trains beside its adapter. `importance` maps each searched number to its share
+    (PED-ANOVA).
     """
 
     name: str
