@@ -11,7 +11,6 @@ from torch import nn
 
 from autolora.errors import (
     AdapterName,
-    Disabled,
     NoProbability,
     NoScale,
     NoSuchTarget,
@@ -22,10 +21,19 @@ from autolora.errors import (
 from autolora.lora import products
 from autolora.lora.allocation import Allocation
 from autolora.lora.freeze import freeze, is_frozen, restore_surroundings, set_surroundings, thaw
-from autolora.lora.low_rank import Delta, Lora, LowRank
+from autolora.lora.low_rank import Delta, LowRank
 from autolora.lora.scale import Constant
+from autolora.lora.shadow import (
+    check_shown,
+    deltas_of,
+    drop_children,
+    hide,
+    put,
+    show,
+    split_key,
+    users_of,
+)
 from autolora.lora.targets import (
-    CHILD,
     Target,
     base_modules,
     join,
@@ -33,7 +41,6 @@ from autolora.lora.targets import (
     target_name,
     targets,
 )
-from autolora.lora.weight import AdaptedWeight
 from autolora.registry import nearest
 
 __all__ = ["Attached", "adapters", "attach", "attached", "detach", "disabled"]
@@ -138,12 +145,12 @@ def attach(
     rule = scale if callable(scale) else Constant(scale)
     scales = {rank: _finite(rule(rank), rank) for rank in set(ranks.values())}
     freeze(model)
-    users = _users(model)
+    users = users_of(model)
     factors = {}
     for target, rank in ((by_name[target_name_], r) for target_name_, r in ranks.items()):
         layer = model.get_submodule(target.layer)
         part = _part(layer, target, rank, scale=scales[rank], dropout=dropout)
-        _put(layer, target, part, name, users)
+        put(layer, target, part, name, users)
         factors[target.name] = part
     set_surroundings(model)
     return Attached(model, name, {n: by_name[n] for n in ranks}, factors)
@@ -159,9 +166,9 @@ def attached(model: nn.Module, name: str = "default") -> Attached:
     factors = {
         target: part
         for path, layer in base_modules(model)
-        for parameter, delta in _deltas(layer).items()
+        for parameter, delta in deltas_of(layer).items()
         for key, part in delta.parts().items()
-        for adapter, block in (_split_key(key),)
+        for adapter, block in (split_key(key),)
         if adapter == name and (target := target_name(path, parameter, block))
     }
     also = {
@@ -181,10 +188,10 @@ def adapters(model: nn.Module) -> tuple[str, ...]:
     keys = (
         key
         for _, layer in base_modules(model)
-        for delta in _deltas(layer).values()
+        for delta in deltas_of(layer).values()
         for key in delta.parts()
     )
-    return tuple(dict.fromkeys(_split_key(key)[0] for key in keys))
+    return tuple(dict.fromkeys(split_key(key)[0] for key in keys))
 
 
 def detach(model: nn.Module, name: str | None = None) -> None:
@@ -198,9 +205,9 @@ def detach(model: nn.Module, name: str | None = None) -> None:
     if not is_frozen(model) or (name is not None and name not in adapters(model)):
         raise NotAttached("detach" if name is None else f'detach under the name "{name}"')
     for _, layer in list(base_modules(model)):
-        for delta in _deltas(layer).values():
+        for delta in deltas_of(layer).values():
             for key in delta.parts():
-                if name in (None, _split_key(key)[0]):
+                if name in (None, split_key(key)[0]):
                     delta.drop(key)
     hide(model, only_empty=True)
     drop_children(model)
@@ -218,66 +225,6 @@ def disabled(model: nn.Module) -> Iterator[None]:
         show(hidden)
 
 
-Hidden = list[tuple[nn.Module, str, AdaptedWeight]]
-
-
-def hide(model: nn.Module, *, only_empty: bool = False) -> Hidden:
-    """Lets layers find their base parameters again; gives what they found instead."""
-    hidden = [
-        (layer, name, weight)
-        for _, layer in base_modules(model)
-        for name, weight in layer.__dict__.items()
-        if isinstance(weight, AdaptedWeight) and not (only_empty and weight.delta.parts())
-    ]
-    for layer, name, _ in hidden:
-        # Assigning a registered parameter clears the entry that shadows it, and lets a
-        # recurrent layer refresh its own list of weights.
-        setattr(layer, name, layer._parameters[name])
-    for layer in {layer for layer, _, _ in hidden}:
-        if isinstance(layer, nn.RNNBase):
-            layer._init_flat_weights()  # its weak references to them, too
-    return hidden
-
-
-def show(hidden: Hidden) -> None:
-    """Undoes `hide`, but for what was detached since."""
-    for layer, name, weight in hidden:
-        if weight.delta.parts():
-            layer.__dict__[name] = weight
-
-
-def check_shown(model: nn.Module) -> None:
-    """Makes sure that layers find their adapted weights.
-
-    Raises:
-        Disabled: naming those that do not.
-    """
-    unseen = [
-        join(path, name)
-        for path, layer in base_modules(model)
-        for name in _deltas(layer)
-        if name not in layer.__dict__
-    ]
-    if unseen:
-        raise Disabled(unseen)
-
-
-def drop_children(model: nn.Module, *, only_empty: bool = True) -> list[tuple[nn.Module, Lora]]:
-    """Removes the children that hold factors; gives them with their layers."""
-    dropped = []
-    for _, layer in list(base_modules(model)):
-        child = layer._modules.get(CHILD)
-        if not isinstance(child, Lora):
-            continue
-        for parameter, delta in child.deltas().items():
-            if only_empty and not delta.parts():
-                del child._modules[parameter]
-        if not only_empty or not child.deltas():
-            dropped.append((layer, child))
-            del layer._modules[CHILD]
-    return dropped
-
-
 def release(model: nn.Module) -> None:
     """Undoes what attaching changed beside the weights."""
     thaw(model)
@@ -292,44 +239,6 @@ def _part(layer: nn.Module, target: Target, rank: int, *, scale: float, dropout:
         part = LowRank(target.rows, target.columns, rank, scale=scale, dropout=dropout)
     dtype = torch.promote_types(base.dtype, torch.float32)
     return part.to(device=base.device, dtype=dtype).train(layer.training)
-
-
-Users = dict[int, list[tuple[nn.Module, str]]]
-
-
-def _users(model: nn.Module) -> Users:
-    """Every layer and name under which each parameter is used: more than one if it is tied."""
-    users: Users = {}
-    for _, layer in base_modules(model):
-        for name, parameter in layer._parameters.items():
-            if parameter is not None:
-                users.setdefault(id(parameter), []).append((layer, name))
-    return users
-
-
-def _put(layer: nn.Module, target: Target, part: LowRank, name: str, users: Users) -> None:
-    if CHILD not in layer._modules:
-        layer.add_module(CHILD, Lora())
-    lora = layer._modules[CHILD]
-    assert isinstance(lora, Lora)
-    base = layer._parameters[target.parameter]
-    assert base is not None
-    if target.parameter not in lora.deltas():
-        lora.add_module(target.parameter, Delta(len(base)))
-    delta = lora.deltas()[target.parameter]
-    delta.put(name + (f"[{target.block}]" if target.block else ""), part, target.first_row)
-    for user, parameter in users[id(base)]:
-        user.__dict__[parameter] = AdaptedWeight(user._parameters, parameter, delta)  # type: ignore[arg-type]
-
-
-def _deltas(layer: nn.Module) -> dict[str, Delta]:
-    child = layer._modules.get(CHILD)
-    return child.deltas() if isinstance(child, Lora) else {}
-
-
-def _split_key(key: str) -> tuple[str, str | None]:
-    adapter, _, block = key.partition("[")
-    return adapter, block.rstrip("]") or None
 
 
 def _check_name(model: nn.Module, name: str) -> None:

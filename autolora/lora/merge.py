@@ -6,17 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from autolora.errors import NotAttached, NotMerged
-from autolora.lora.attach import (
-    Hidden,
-    adapters,
-    check_shown,
-    drop_children,
-    hide,
-    release,
-    show,
-)
+from autolora.lora.attach import adapters, release
 from autolora.lora.freeze import freeze, set_surroundings
 from autolora.lora.low_rank import Lora
+from autolora.lora.shadow import Hidden, check_shown, drop_children, hide, show
 from autolora.lora.targets import CHILD
 from autolora.lora.weight import AdaptedWeight
 

@@ -16,12 +16,14 @@ from autolora.errors import DeadTargets
 from autolora.lora.attach import Attached, attached
 from autolora.lora.low_rank import LowRank
 
+_NOISE = 0.01  # small beside trained weights, so that many layers of it do no harm
+
 
 def check(model: nn.Module, run: Callable[[nn.Module], Any], name: str = "default") -> None:
     """Runs one batch and makes sure that every adapted target matters.
 
     In evaluation mode each target must receive gradient, and perturbing it alone must change the
-    output, which is how allocations are compared later. It leaves factors, gradients, modes and
+    output, which is how allocations are compared later. It leaves parameters, gradients, modes and
     torch's generator as they were. Cost: one forward and backward, and one forward per target.
 
     Args:
@@ -33,7 +35,7 @@ def check(model: nn.Module, run: Callable[[nn.Module], Any], name: str = "defaul
         DeadTargets: naming the targets without gradient and those without effect.
     """
     adapter = attached(model, name)
-    with _undisturbed(model, adapter):
+    with _undisturbed(model, adapter), _stirred(adapter):
         silent = _without_gradient(adapter, run)
         idle = _without_effect(adapter, run)
     if silent or idle:
@@ -69,6 +71,21 @@ def _without_effect(adapter: Attached, run: Callable[[nn.Module], Any]) -> list[
         if all(torch.equal(a, b) for a, b in zip(before, after, strict=True)):
             idle.append(name)
     return idle
+
+
+@contextmanager
+def _stirred(adapter: Attached) -> Iterator[None]:
+    """A little noise on all that is trained: a head that starts at zero lets no gradient pass."""
+    before = [(parameter, parameter.detach().clone()) for parameter in adapter.parameters()]
+    try:
+        with torch.no_grad():
+            for parameter, _ in before:
+                parameter.add_(_NOISE * torch.randn_like(parameter))
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, value in before:
+                parameter.copy_(value)
 
 
 @contextmanager

@@ -14,9 +14,10 @@ from autolora.artifacts.folder import save
 from autolora.errors import NoFeasibleTrial, NoSuchArm
 from autolora.registry import load
 from autolora.study import confirm
+from autolora.study.counted import Counted
 from autolora.study.description import StudySpec, described, read_study
 from autolora.study.entries import StudyRecord
-from autolora.study.race import SEARCH, Race, sampler_of
+from autolora.study.race import Race, sampler_of
 from autolora.study.results import FinalRow, Results, TrialRow
 from autolora.study.session import Session
 from autolora.study.storage import default_url, open_storage
@@ -190,7 +191,7 @@ class Study:
             "description": self.spec.model_dump(mode="json"),
             "url": self.store.storage.url,
         }
-        watched = _Counted(self, name, listen)
+        watched = Counted(self.spec, self.store, name, listen)
         backend.run(
             f"autolora.study.worker:{name}", payload, watched, workers=self.spec.backend.workers
         )
@@ -214,32 +215,6 @@ class Study:
             "metrics": metrics,
             "versions": ", ".join(f"{n} {v}" for n, v in self.store.record().versions.items()),
         }
-
-
-@dataclass
-class _Counted:
-    """Adds to the events of workers how much of a phase is done."""
-
-    study: Study
-    phase: str
-    listen: Listen
-
-    def __call__(self, event: Mapping[str, Any]) -> None:
-        """Passes an event on; after a trial, or a measurement, with the new count."""
-        if event["event"] in ("trial", "confirmed"):
-            event = {**event, "phase": self.phase, **self._count()}
-        self.listen(event)
-
-    def _count(self) -> dict[str, int | None]:
-        results = self.study.results()
-        if self.phase == "confirm":
-            left = len(confirm.jobs(self.study.spec, results))
-            done = len({(final.arm, final.seed) for final in results.finals})
-            return {"done": done, "total": done + left}
-        baselines = sum(trial.arm != SEARCH for trial in results.trials)
-        ended = sum(t.state in ("complete", "pruned", "failed") for t in results.trials)
-        trials = self.study.spec.budget.trials
-        return {"done": ended, "total": baselines + trials if trials else None}
 
 
 def search(

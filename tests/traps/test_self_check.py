@@ -113,6 +113,27 @@ def test_it_needs_an_adapter(model: Router) -> None:
         check(model, run)
 
 
+@pytest.mark.parametrize("full", [True, False])
+def test_a_head_that_starts_at_zero_is_no_alarm(*, full: bool) -> None:
+    """As in torchvision's vision transformer: no gradient passes until it is trained."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+    nn.init.zeros_(model[2].weight)
+    adapter = attach(model, {"0.weight": 1} if full else {"0.weight": 1, "2.weight": 1})
+    if full:
+        adapter.also_train("2")
+    before = _state(model)
+    check(model, lambda model: model(X))
+    assert _same(_state(model), before)
+
+
+def test_a_head_that_stays_zero_is() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+    nn.init.zeros_(model[2].weight)
+    attach(model, {"0.weight": 1})
+    with pytest.raises(DeadTargets, match=r"0\.weight"):
+        check(model, lambda model: model(X))
+
+
 def test_one_adapter_of_several(model: Router) -> None:
     attach(model, {"used.weight": 1}, name="good")
     attach(model, {"unused.weight": 1}, name="bad")

@@ -1,0 +1,116 @@
+"""The shadow of a parameter: what a layer finds under its name, and finding it again.
+
+An `AdaptedWeight` lies in the layer's own dictionary, where Python looks before the module looks
+among its parameters. See docs/decisions/0001.
+"""
+
+from torch import nn
+
+from autolora.errors import Disabled
+from autolora.lora.low_rank import Delta, Lora, LowRank
+from autolora.lora.targets import CHILD, Target, base_modules, join
+from autolora.lora.weight import AdaptedWeight
+
+Hidden = list[tuple[nn.Module, str, AdaptedWeight]]
+
+
+def hide(model: nn.Module, *, only_empty: bool = False) -> Hidden:
+    """Lets layers find their base parameters again; gives what they found instead."""
+    hidden = [
+        (layer, name, weight)
+        for _, layer in base_modules(model)
+        for name, weight in layer.__dict__.items()
+        if isinstance(weight, AdaptedWeight) and not (only_empty and weight.delta.parts())
+    ]
+    for layer, name, _ in hidden:
+        # Assigning a registered parameter clears the entry that shadows it, and lets a
+        # recurrent layer refresh its own list of weights.
+        setattr(layer, name, layer._parameters[name])
+    for layer in {layer for layer, _, _ in hidden}:
+        if isinstance(layer, nn.RNNBase):
+            layer._init_flat_weights()  # its weak references to them, too
+    return hidden
+
+
+def show(hidden: Hidden) -> None:
+    """Undoes `hide`, but for what was detached since."""
+    for layer, name, weight in hidden:
+        if weight.delta.parts():
+            layer.__dict__[name] = weight
+
+
+def check_shown(model: nn.Module) -> None:
+    """Makes sure that layers find their adapted weights.
+
+    Raises:
+        Disabled: naming those that do not.
+    """
+    unseen = [
+        join(path, name)
+        for path, layer in base_modules(model)
+        for name in deltas_of(layer)
+        if name not in layer.__dict__
+    ]
+    if unseen:
+        raise Disabled(unseen)
+
+
+def drop_children(model: nn.Module, *, only_empty: bool = True) -> list[tuple[nn.Module, Lora]]:
+    """Removes the children that hold factors; gives them with their layers."""
+    dropped = []
+    for _, layer in list(base_modules(model)):
+        child = layer._modules.get(CHILD)
+        if not isinstance(child, Lora):
+            continue
+        for parameter, delta in child.deltas().items():
+            if only_empty and not delta.parts():
+                del child._modules[parameter]
+        if not only_empty or not child.deltas():
+            dropped.append((layer, child))
+            del layer._modules[CHILD]
+    return dropped
+
+
+Users = dict[int, list[tuple[nn.Module, str]]]
+
+
+def users_of(model: nn.Module) -> Users:
+    """Every layer and name under which each parameter is used: more than one if it is tied."""
+    users: Users = {}
+    for _, layer in base_modules(model):
+        for name, parameter in layer._parameters.items():
+            if parameter is not None:
+                users.setdefault(id(parameter), []).append((layer, name))
+    return users
+
+
+def put(layer: nn.Module, target: Target, part: LowRank, name: str, users: Users) -> None:
+    """Gives a layer a part of a delta, and every user of the weight the sum to find."""
+    if CHILD not in layer._modules:
+        layer.add_module(CHILD, Lora())
+    lora = layer._modules[CHILD]
+    assert isinstance(lora, Lora)
+    base = layer._parameters[target.parameter]
+    assert base is not None
+    if target.parameter not in lora.deltas():
+        lora.add_module(target.parameter, Delta(len(base)))
+    delta = lora.deltas()[target.parameter]
+    delta.put(name + (f"[{target.block}]" if target.block else ""), part, target.first_row)
+    for user, parameter in users[id(base)]:
+        user.__dict__[parameter] = AdaptedWeight(user._parameters, parameter, delta)  # type: ignore[arg-type]
+
+
+def deltas_of(layer: nn.Module) -> dict[str, Delta]:
+    """The deltas of an adapted layer by parameter."""
+    child = layer._modules.get(CHILD)
+    return child.deltas() if isinstance(child, Lora) else {}
+
+
+def split_key(key: str) -> tuple[str, str | None]:
+    """Adapter and block from the key of a part.
+
+    >>> split_key("default[query]"), split_key("default")
+    (('default', 'query'), ('default', None))
+    """
+    adapter, _, block = key.partition("[")
+    return adapter, block.rstrip("]") or None
