@@ -539,9 +539,12 @@ class BadYaml(UsageError):
 class UnknownKey(UsageError):
     """A misspelt key."""
 
-    def __init__(self, key: str, inside: str, place: str, near: Iterable[str]) -> None:
+    def __init__(
+        self, key: str, inside: str, place: str, *, near: Iterable[str], known: Iterable[str]
+    ) -> None:
         where = f" in {inside}" if inside else ""
-        super().__init__(f'{place}: unknown key "{key}"{where}; keys here: {_list(near)}')
+        hint = "".join(f'did you mean "{name}"? ' for name in near)
+        super().__init__(f'{place}: unknown key "{key}"{where}; {hint}keys here: {_list(known)}')
 
 
 class BadValue(UsageError):

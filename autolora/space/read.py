@@ -102,8 +102,10 @@ def validate(data: Any, model: type[Model], source: str, root: yaml.Node | None 
         place = source + (f", line {line}" if (line := _line(root, where)) else "")
         if first["type"] in _NO_KEY:
             keys = _keys(model, where[:-1])
-            near = nearest(str(where[-1]), keys, 1) or keys
-            raise UnknownKey(str(where[-1]), _dotted(where[:-1]), place, near) from None
+            near = nearest(str(where[-1]), keys, 1)
+            raise UnknownKey(
+                str(where[-1]), _dotted(where[:-1]), place, near=near, known=keys
+            ) from None
         message = first["msg"].removeprefix("Value error, ")
         value = None if first["type"] == "missing" else first["input"]
         raise BadValue(_dotted(where) or "it", place, value, message) from None

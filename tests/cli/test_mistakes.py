@@ -54,12 +54,12 @@ def test_misspelt_key(place: Place) -> None:
     file = place.study(bugdet={"trials": 1})
     said = refused(place, 2, "search", str(file))
     assert "digits.yaml, line " in said
-    assert 'unknown key "bugdet"; keys here: budget' in said
+    assert 'unknown key "bugdet"; did you mean "budget"?' in said
 
 
 def test_misspelt_key_of_the_task(place: Place) -> None:
     place.study(task={"type": "image", "model": "mobilenet_v2", "data": "digits", "image_sise": 3})
-    assert 'unknown key "image_sise"; keys here: image_size' in refused(
+    assert 'unknown key "image_sise"; did you mean "image_size"?' in refused(
         place, 2, "search", "digits"
     )
 

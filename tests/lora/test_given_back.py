@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from autolora.errors import NoProbability
 from autolora.lora import adapters, attach, attached, detach, merge, targets
 
 
@@ -21,17 +20,6 @@ def test_a_failing_rule_leaves_the_model_alone(model: nn.Module) -> None:
         attach(model, {"head.weight": 1}, scale=fail)
     assert untouched(model)
     assert len(list(model.modules())) == modules
-
-
-@pytest.mark.parametrize("dropout", [-0.1, 1.0, 1.5, float("nan")])
-def test_no_probability(model: nn.Module, dropout: float) -> None:
-    with pytest.raises(NoProbability) as error:
-        attach(model, {"head.weight": 1}, dropout=dropout)
-    assert str(error.value) == (
-        f"dropout {dropout} is no probability to drop an input with; "
-        "give one from 0 to below 1 (0.05, say)"
-    )
-    assert untouched(model)
 
 
 def test_a_head_is_still_trained_after_unmerge(model: nn.Module) -> None:

@@ -157,7 +157,7 @@ def test_a_question_is_answered_with_yes_or_no(tmp_path: Path) -> None:
 def test_mistakes_in_a_space_inside_a_study(tmp_path: Path) -> None:
     assert isinstance(read_yaml(written(tmp_path, INLINE), StudySpec).space, SpaceSpec)
     said = refused(tmp_path, INLINE.replace("kinds", "kind"), StudySpec)
-    assert 'line 6: unknown key "kind" in space.groups.0; keys here: kinds' in said
+    assert 'line 6: unknown key "kind" in space.groups.0; did you mean "kinds"?' in said
     said = refused(tmp_path, INLINE.replace("[0, 1]", "[0, 3]"), StudySpec)
     assert "line 4: space.ranks is '[0, 3]': ranks are powers of two" in said
 
@@ -297,7 +297,7 @@ def test_a_description_from_python() -> None:
     spec = described(data)
     assert isinstance(spec.space, SpaceSpec)
     assert described(spec.model_dump(mode="json")) == spec, "as it stands in a database"
-    with pytest.raises(UnknownKey, match='the study: unknown key "sed"; keys here: seed'):
+    with pytest.raises(UnknownKey, match='the study: unknown key "sed"; did you mean "seed"'):
         described({**data, "sed": 1})
     with pytest.raises(BadValue, match="the study: seed is '-1'"):
         described({**data, "seed": -1})
