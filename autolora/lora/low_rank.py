@@ -28,6 +28,7 @@ class LowRank(nn.Module):
         self, rows: int, columns: int, rank: int, *, scale: float = 1.0, dropout: float = 0.0
     ) -> None:
         super().__init__()
+        self.rows = rows  # known without looking at `up`, whose shape a tracer would record
         self.up = nn.Parameter(torch.zeros(rows, rank))
         self.down = nn.Parameter(torch.empty(rank, columns))
         self.scale = float(scale)
@@ -112,7 +113,7 @@ class Delta(nn.Module):
         ups, downs = [], []
         for key, part in self.parts().items():
             first = self.first_rows[key]
-            below = self.rows - first - part.up.shape[0]
+            below = self.rows - first - part.rows
             ups.append(F.pad(part.up, (0, 0, first, below)) if first or below else part.up)
             downs.append(_scaled(part, dropped=dropped))
         up, down = (ups[0], downs[0]) if len(ups) == 1 else (torch.cat(ups, 1), torch.cat(downs))

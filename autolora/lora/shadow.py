@@ -4,6 +4,9 @@ An `AdaptedWeight` lies in the layer's own dictionary, where Python looks before
 among its parameters. See docs/decisions/0001.
 """
 
+import sys
+
+import torch
 from torch import nn
 
 from autolora.errors import Disabled
@@ -37,6 +40,17 @@ def show(hidden: Hidden) -> None:
     for layer, name, weight in hidden:
         if weight.delta.parts():
             layer.__dict__[name] = weight
+    forget_graphs()
+
+
+def forget_graphs() -> None:
+    """Lets torch compile anew.
+
+    What it compiled while the base answered has no guard against a weight that comes to lie in
+    the shadow of another, and would go on with the base.
+    """
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()
 
 
 def check_shown(model: nn.Module) -> None:

@@ -1,5 +1,6 @@
 """What was compiled, traced or exported must not go on with yesterday's weights unnoticed."""
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autolora.lora import attach, detach, disabled, merge
+from autolora.lora.views.linear import ReadsWeight
 from autolora.testing.stage import FORMS, Form, form, randomise
 
 X = torch.linspace(-1, 1, 18).view(3, 6)
@@ -19,14 +21,23 @@ def model() -> nn.Module:
     return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4))
 
 
-@pytest.fixture
-def compiled(model: nn.Module) -> Iterator[Any]:
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
     torch._dynamo.reset()
-    yield torch.compile(model, backend="eager", fullgraph=True)
+    yield
     torch._dynamo.reset()
 
 
-def test_a_compiled_model_sees_every_change(model: nn.Module, compiled: Any) -> None:
+def compile_whole(model: nn.Module) -> Any:
+    return torch.compile(model, backend="eager", fullgraph=True)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_compiled_model_sees_every_change(model: nn.Module, *, frozen: bool) -> None:
+    """Torch itself does not look: a weight that gets a shadow fails no guard of a graph."""
+    model.requires_grad_(not frozen)
+    compiled = compile_whole(model)
+
     def agrees() -> Tensor:
         answer = model(X)
         torch.testing.assert_close(compiled(X), answer)
@@ -45,10 +56,33 @@ def test_a_compiled_model_sees_every_change(model: nn.Module, compiled: Any) -> 
     assert torch.equal(agrees(), adapted)
     merge(model).unmerge()
     assert torch.equal(agrees(), adapted)
-    randomise(attach(model, {"0.weight": 1}, name="b"), 2)
+    randomise(attach(model, {"0.weight": 1, "2.weight": 1}, name="b"), 2)
+    assert not torch.equal(agrees(), adapted)
+    merged = merge(model)
+    agrees()
+    merged.unmerge()
     agrees()
     detach(model)
     assert torch.equal(agrees(), base)
+
+
+def test_one_graph_is_not_taken_for_another_models(model: nn.Module) -> None:
+    """Graphs are kept by code, not by model: that of a plain twin fits an adapted one."""
+    twin = copy.deepcopy(model).requires_grad_(False)
+    randomise(attach(model, {"2.weight": 2}))
+    base = compile_whole(twin)(X)
+    torch.testing.assert_close(compile_whole(model)(X), model(X))
+    assert not torch.allclose(model(X), base)
+    torch.testing.assert_close(compile_whole(twin)(X), twin(X))
+
+
+def test_a_parent_that_only_reads_the_weight() -> None:
+    model = ReadsWeight().requires_grad_(False)
+    compiled = compile_whole(model)
+    base = compiled(X)
+    randomise(attach(model, {"inner.weight": 2}))
+    torch.testing.assert_close(compiled(X), model(X))
+    assert not torch.allclose(compiled(X), base)
 
 
 @pytest.mark.parametrize("product", FORMS)
