@@ -27,7 +27,6 @@ from autolora.lora.shadow import (
     check_shown,
     deltas_of,
     drop_children,
-    forget_graphs,
     hide,
     put,
     show,
@@ -154,7 +153,6 @@ def attach(
         put(layer, target, part, name, users)
         factors[target.name] = part
     set_surroundings(model)
-    forget_graphs()
     return Attached(model, name, {n: by_name[n] for n in ranks}, factors)
 
 

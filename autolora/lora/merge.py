@@ -25,7 +25,7 @@ class Merged:
     model: nn.Module
     hidden: Hidden
     children: list[tuple[nn.Module, Lora]]
-    bases: list[tuple[AdaptedWeight, Tensor]]
+    bases: list[tuple[nn.Module, str, Tensor]]
     trained: list[nn.Parameter]
 
     @torch.no_grad()
@@ -40,8 +40,8 @@ class Merged:
         freeze(self.model)
         for parameter in self.trained:
             parameter.requires_grad_(True)
-        for weight, value in self.bases:
-            weight.base.copy_(value)
+        for layer, name, value in self.bases:
+            layer.get_parameter(name).copy_(value)
         for layer, child in self.children:
             layer.add_module(CHILD, child)
         show(self.hidden)
@@ -70,8 +70,8 @@ def merge(model: nn.Module) -> Merged:
     check_shown(model)
     hidden = hide(model)
     bases = []
-    for weight in {id(w.delta): w for _, _, w in hidden}.values():
-        bases.append((weight, weight.base.detach().clone()))
+    for layer, name, weight in {id(found[-1].delta): found for found in hidden}.values():
+        bases.append((layer, name, weight.base.detach().clone()))
         weight.base.copy_(precise(weight))
     children = drop_children(model, only_empty=False)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -4,9 +4,6 @@ An `AdaptedWeight` lies in the layer's own dictionary, where Python looks before
 among its parameters. See docs/decisions/0001.
 """
 
-import sys
-
-import torch
 from torch import nn
 
 from autolora.errors import Disabled
@@ -15,6 +12,15 @@ from autolora.lora.targets import CHILD, Target, base_modules, join
 from autolora.lora.weight import AdaptedWeight
 
 Hidden = list[tuple[nn.Module, str, AdaptedWeight]]
+
+
+class Shadowed(dict[str, nn.Parameter | None]):
+    """The parameters of a layer while one of them lies in a shadow.
+
+    What torch compiled of a plain layer has no guard against a shadow, and would go on with the
+    base; but it has one against another type of this dictionary. Graphs of both kinds are kept,
+    and each is found again.
+    """
 
 
 def hide(model: nn.Module, *, only_empty: bool = False) -> Hidden:
@@ -30,6 +36,8 @@ def hide(model: nn.Module, *, only_empty: bool = False) -> Hidden:
         # recurrent layer refresh its own list of weights.
         setattr(layer, name, layer._parameters[name])
     for layer in {layer for layer, _, _ in hidden}:
+        if not any(isinstance(value, AdaptedWeight) for value in layer.__dict__.values()):
+            layer.__dict__["_parameters"] = dict(layer._parameters)
         if isinstance(layer, nn.RNNBase):
             layer._init_flat_weights()  # its weak references to them, too
     return hidden
@@ -39,18 +47,7 @@ def show(hidden: Hidden) -> None:
     """Undoes `hide`, but for what was detached since."""
     for layer, name, weight in hidden:
         if weight.delta.parts():
-            layer.__dict__[name] = weight
-    forget_graphs()
-
-
-def forget_graphs() -> None:
-    """Lets torch compile anew.
-
-    What it compiled while the base answered has no guard against a weight that comes to lie in
-    the shadow of another, and would go on with the base.
-    """
-    if "torch._dynamo" in sys.modules:
-        torch.compiler.reset()
+            _cast(layer, name, weight.delta)
 
 
 def check_shown(model: nn.Module) -> None:
@@ -111,7 +108,14 @@ def put(layer: nn.Module, target: Target, part: LowRank, name: str, users: Users
     delta = lora.deltas()[target.parameter]
     delta.put(name + (f"[{target.block}]" if target.block else ""), part, target.first_row)
     for user, parameter in users[id(base)]:
-        user.__dict__[parameter] = AdaptedWeight(user._parameters, parameter, delta)  # type: ignore[arg-type]
+        _cast(user, parameter, delta)
+
+
+def _cast(layer: nn.Module, name: str, delta: Delta) -> None:
+    """Lets a layer find the sum of a parameter and a delta under the parameter's name."""
+    if not isinstance(layer._parameters, Shadowed):
+        layer.__dict__["_parameters"] = Shadowed(layer._parameters)
+    layer.__dict__[name] = AdaptedWeight(layer._parameters, name, delta)  # type: ignore[arg-type]
 
 
 def deltas_of(layer: nn.Module) -> dict[str, Delta]:

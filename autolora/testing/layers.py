@@ -246,7 +246,7 @@ def _fingerprint(value: Any) -> Any:
     if isinstance(value, Tensor):
         return id(value), value.tolist()
     if isinstance(value, dict):
-        return {key: _fingerprint(item) for key, item in value.items()}
+        return type(value), {key: _fingerprint(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_fingerprint(item) for item in value]
     return id(value) if isinstance(value, nn.Module) else value

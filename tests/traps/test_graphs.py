@@ -1,11 +1,13 @@
 """What was compiled, traced or exported must not go on with yesterday's weights unnoticed."""
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounter
 
 from autolora.lora import attach, detach, disabled, merge
 from autolora.lora.views.linear import ReadsWeight
@@ -63,6 +65,28 @@ def test_a_compiled_model_sees_every_change(model: nn.Module, *, frozen: bool) -
     agrees()
     detach(model)
     assert torch.equal(agrees(), base)
+
+
+def test_graphs_of_both_kinds_are_kept(model: nn.Module) -> None:
+    """A distillation step asks the base and the adapted model in turn, and compiles each once."""
+    counter = CompileCounter()
+    randomise(attach(model, {"0.weight": 2}))
+    compiled = torch.compile(model, backend=counter, fullgraph=True)
+    for _ in range(4):
+        torch.testing.assert_close(compiled(X), model(X))
+        with disabled(model):
+            torch.testing.assert_close(compiled(X), model(X))
+    assert counter.frame_count == 2
+
+
+def test_one_graph_is_not_taken_for_another_models(model: nn.Module) -> None:
+    """Graphs are kept by code, not by model: that of a plain twin fits an adapted one."""
+    twin = copy.deepcopy(model).requires_grad_(False)
+    randomise(attach(model, {"2.weight": 2}))
+    base = compile_whole(twin)(X)
+    torch.testing.assert_close(compile_whole(model)(X), model(X))
+    assert not torch.allclose(model(X), base)
+    torch.testing.assert_close(compile_whole(twin)(X), twin(X))
 
 
 def test_a_parent_that_only_reads_the_weight() -> None:
