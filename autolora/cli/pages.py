@@ -38,6 +38,7 @@ def dashboard(  # noqa: PLR0913 — one option each
     ] = None,
     writable: Annotated[bool, typer.Option("--writable", help="Allow changes.")] = False,
     storage: Storage = None,
+    as_json: Json = False,
 ) -> None:
     """Serve Optuna's dashboard over a study, with our figures; read-only unless asked."""
     from autolora.plots.publish import publish
@@ -46,4 +47,11 @@ def dashboard(  # noqa: PLR0913 — one option each
 
     opened = Study.open(study, storage)
     publish(opened.store.optuna_study(), opened.results())
-    serve(opened.store.storage.optuna, host=host, port=port, token=token, writable=writable)
+    serve(
+        opened.store.storage.optuna,
+        host=host,
+        port=port,
+        token=token,
+        writable=writable,
+        as_json=as_json,
+    )

@@ -1,6 +1,7 @@
 """Optuna's dashboard as a web server: on this machine, read-only, unless asked otherwise."""
 
 import errno
+import json
 import os
 import socket
 import sys
@@ -15,10 +16,16 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 
-def serve(
-    storage: "BaseStorage", *, host: str, port: int, token: str | None, writable: bool
+def serve(  # noqa: PLR0913 — those of `listen`, and how to say where
+    storage: "BaseStorage",
+    *,
+    host: str,
+    port: int,
+    token: str | None,
+    writable: bool,
+    as_json: bool = False,
 ) -> None:
-    """Serves the dashboard of a storage until it is interrupted.
+    """Serves the dashboard of a storage until it is interrupted; says where, as text or JSON.
 
     Raises:
         MissingExtra: if optuna-dashboard is not installed.
@@ -27,7 +34,9 @@ def serve(
     """
     with listen(storage, host=host, port=port, token=token, writable=writable) as server:
         try:
-            sys.stdout.write(f"dashboard: {address(server)} (Ctrl-C ends it)\n")
+            where = address(server)
+            text = f"dashboard: {where} (Ctrl-C ends it)"
+            sys.stdout.write((json.dumps({"dashboard": where}) if as_json else text) + "\n")
             sys.stdout.flush()
             server.serve_forever()
         except KeyboardInterrupt:

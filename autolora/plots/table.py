@@ -11,6 +11,9 @@ from scipy.special import stdtrit
 from autolora.plots.measure import Measure, Scored, measure, ranking, within_budget
 from autolora.study.results import FinalRow, Results
 
+# What a metric can be: few seeds make intervals that would pass its ends.
+_BOUNDS = {"accuracy": (0.0, 1.0), "loss": (0.0, math.inf)}
+
 
 @dataclass(frozen=True)
 class Mean:
@@ -130,7 +133,9 @@ def _mean(metric: str, finals: list[FinalRow]) -> Mean:
     seeds = student_half_width([f.value for f in finals])
     below = math.hypot(statistics.fmean(f.value - f.low for f in finals), seeds)
     above = math.hypot(statistics.fmean(f.high - f.value for f in finals), seeds)
-    return Mean(metric, value, value - below, value + above, len(finals))
+    least, most = _BOUNDS.get(metric, (-math.inf, math.inf))
+    low, high = max(least, value - below), min(most, value + above)
+    return Mean(metric, value, low, high, len(finals))
 
 
 def _line(row: Row, counts: Measure, metrics: tuple[str, ...]) -> dict[str, Any]:

@@ -104,8 +104,11 @@ class Place:
         return file
 
     def files(self) -> set[str]:
-        """Everything in the folder, as paths."""
-        return {str(path.relative_to(self.folder)) for path in self.folder.rglob("*")}
+        """All files but those that SQLite keeps beside a database that other workers look at."""
+        found = (
+            path for path in self.folder.rglob("*") if not path.name.endswith(("-wal", "-shm"))
+        )
+        return {str(path.relative_to(self.folder)) for path in found}
 
 
 @pytest.fixture(scope="session", autouse=True)
