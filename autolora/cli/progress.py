@@ -36,7 +36,7 @@ class Bars:
                 self._whole,
                 total=event["total"],
                 completed=event["done"],
-                description=event["phase"],
+                description=f"{event['phase']} {event['done']}/{event['total'] or '…'}",
             )
         if "worker" in event:
             self._move(event)
@@ -59,12 +59,12 @@ def listener() -> Iterator[Lines | Bars]:
         yield Lines()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
