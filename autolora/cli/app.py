@@ -7,11 +7,27 @@ from collections.abc import Callable
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from autolora.errors import AutoloraError
 
+_ORDER = (
+    "targets assets search trials leaderboard best export apply report dashboard doctor env".split()
+)
+
+
+class InOrder(TyperGroup):
+    """The commands in the order in which one meets them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names; one that the order does not know comes last."""
+        known = super().list_commands(ctx)
+        return sorted(known, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+
+
 app = typer.Typer(
     name="autolora",
+    cls=InOrder,
     help="Finds which weights of a PyTorch model to adapt with LoRA, and at which rank.",
     no_args_is_help=True,
     add_completion=False,
