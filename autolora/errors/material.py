@@ -1,0 +1,75 @@
+"""What tasks, models and data say."""
+
+from collections.abc import Iterable, Mapping
+
+from autolora.errors.kinds import AutoloraError, UsageError, listed
+
+
+class UnknownAsset(UsageError):
+    """An asset that the lock file does not name."""
+
+    def __init__(self, name: str, near: Iterable[str]) -> None:
+        super().__init__(
+            f'no asset called "{name}"; nearest: {listed(near)}. '
+            "List them with: autolora assets list"
+        )
+
+
+class NoMirrorFolder(UsageError):
+    """AUTOLORA_ASSETS names something that is no folder."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f'AUTOLORA_ASSETS names "{path}", which is no folder; '
+            "name a folder that holds the wheels, or unset it to download them with pip"
+        )
+
+
+class FetchFailed(AutoloraError):
+    """Pip could not download the wheel of an asset."""
+
+    def __init__(self, name: str, wheel: str, reason: str) -> None:
+        super().__init__(
+            f'the asset "{name}" could not be downloaded with pip: {reason}; without a network, '
+            f"set AUTOLORA_ASSETS to a folder that holds {wheel}"
+        )
+
+
+class AssetDamaged(AutoloraError):
+    """A file that is not byte for byte what the lock file names."""
+
+    def __init__(self, source: object, problem: str) -> None:
+        super().__init__(
+            f"{source} is not the file that autolora knows: {problem}; "
+            "delete it and run: autolora assets fetch"
+        )
+
+
+class TooFewExamples(UsageError):
+    """Splits that ask for more examples than the data holds."""
+
+    def __init__(self, sizes: Mapping[str, int], available: int) -> None:
+        asked = " + ".join(f"{size} {name}" for name, size in sizes.items())
+        super().__init__(
+            f"splits of {asked} examples need {sum(sizes.values())}, and the data holds "
+            f"{available} distinct ones; make the splits smaller"
+        )
+
+
+class NoSuchModel(UsageError):
+    """Code of the user's own that gives no model."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(
+            f'"{name}" gives no model: {problem}; name a function without arguments, as in '
+            "package.module:function"
+        )
+
+
+class CodeNotAllowed(UsageError):
+    """A model that is code, where code was not allowed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f'"{name}" would run code of your own; if you trust it, allow it with --allow-code'
+        )
