@@ -72,7 +72,8 @@ def _read(worker: Worker, events: "SimpleQueue[Event]") -> None:
     drain = threading.Thread(target=last_words.extend, args=(worker.stderr,), daemon=True)
     drain.start()
     for line in worker.stdout:
-        events.put(json.loads(line))
+        with suppress(ValueError):  # a worker that was killed may leave half a line
+            events.put(json.loads(line))
     drain.join()
     events.put({"event": "ended", "code": worker.wait(), "words": "".join(last_words)})
 
