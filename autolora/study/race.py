@@ -56,8 +56,11 @@ class Race:
             if self.is_over(study):
                 return None
             trial = self.store.ask(study, {})
-            proposal = self.proposal(trial)
-        return trial, proposal
+        try:
+            return trial, self.proposal(trial)
+        except BaseException:
+            self.store.release(trial.number, INTERRUPTED)
+            raise
 
     def is_over(self, study: optuna.Study) -> bool:
         """Whether nothing waits and the budget is spent; baselines run whatever it is."""

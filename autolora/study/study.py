@@ -192,9 +192,12 @@ class Study:
             "url": self.store.storage.url,
         }
         watched = Counted(self.spec, self.store, name, listen)
-        backend.run(
-            f"autolora.study.worker:{name}", payload, watched, workers=self.spec.backend.workers
-        )
+        try:
+            backend.run(
+                f"autolora.study.worker:{name}", payload, watched, workers=self.spec.backend.workers
+            )
+        finally:
+            self.store.reclaim()  # of workers that ended before they could say so
 
     def _about(self, best: Best) -> dict[str, Any]:
         numbers = best.trial.configuration

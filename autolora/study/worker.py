@@ -77,8 +77,8 @@ class Worker:
 
     def run(self, trial: optuna.Trial, proposal: Proposal) -> None:
         """Trains a trial, or reuses the result of an equal one, and stores what came of it."""
-        plan = self._plan(trial, proposal)
         try:
+            plan = self._plan(trial, proposal)
             other = self._claim(trial.number, plan)
             if other is not None:
                 self.store.reuse(trial.number, other)
