@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autolora.errors import AssignedBase
+from autolora.errors import AssignedBase, UnknownName
 
 INITS = ("kaiming", "gaussian")
 
@@ -46,6 +46,8 @@ class LowRank(nn.Module):
 
         Source: Hu et al. 2021, section 4.1 (Gaussian), and their released code (Kaiming).
         """
+        if init not in INITS:
+            raise UnknownName("init", init, INITS)
         nn.init.zeros_(self.up)
         if init == "gaussian":
             nn.init.normal_(self.down, std=1 / math.sqrt(self.down.shape[1]))

@@ -8,6 +8,7 @@ from functools import cached_property
 from torch import nn
 
 from autolora import tasks
+from autolora.errors import UnknownName
 from autolora.lora.allocation import Allocation
 from autolora.lora.attach import attach, detach
 from autolora.lora.selfcheck import check
@@ -68,6 +69,15 @@ class Session:
             "pruner": self.spec.pruner,
         }
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+    def check_metric(self) -> None:
+        """Makes sure that the task reports the metric of the objective.
+
+        Raises:
+            UnknownName: if it does not.
+        """
+        if self.spec.objective.metric not in self.task.metrics:
+            raise UnknownName("metric", self.spec.objective.metric, self.task.metrics)
 
     def self_check(self) -> None:
         """Adapts every target of the space at rank 1 and runs two examples.

@@ -72,6 +72,7 @@ class Study:
         if trials is not None:
             spec = spec.with_trials(trials)
         session = Session(spec)
+        session.check_metric()
         session.space.check_budget(session.budget_parameters)
         sampler_of(session)
         record = _record(session)

@@ -84,6 +84,7 @@ class ImageTask:
     images: Images
     indices: Mapping[str, Tensor]
     head: tuple[str, ...] = ("classifier.1",)
+    metrics: tuple[str, ...] = ("loss", "accuracy")
 
     def model(self) -> nn.Module:
         """A fresh pretrained network; its head is drawn from torch's generator."""

@@ -19,6 +19,10 @@ class Task(Protocol):
     def head(self) -> tuple[str, ...]:
         """The modules trained in full."""
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names that `per_example` gives; "loss" among them."""
+
     def model(self) -> nn.Module:
         """A fresh base, equal at every call but for the head, which torch's seed decides."""
 

@@ -9,6 +9,7 @@ import torch
 
 import autolora
 from autolora.data.models import mobilenet_v2
+from autolora.errors import UsageError
 from autolora.study.session import Session
 from autolora.training.evaluate import evaluate
 
@@ -108,3 +109,11 @@ def test_a_pareto_study_weighs_loss_against_parameters(quick: dict[str, Any]) ->
     complete = [t for t in results.trials if t.state == "complete"]
     assert [t.values[1] for t in opened.trials if t.values] == [t.parameters for t in complete]
     assert len(opened.best_trials) >= 1
+
+
+def test_a_metric_that_the_task_does_not_report_is_refused(
+    quick: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match='no metric called "acuracy"; there are loss, accuracy'):
+        autolora.search(TASK, SPACE, budget={"trials": 1}, objective={"metric": "acuracy"}, **quick)
+    assert not list(tmp_path.iterdir())

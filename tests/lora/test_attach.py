@@ -209,3 +209,9 @@ def test_flags_of_a_model_that_was_partly_frozen(model: nn.Module) -> None:
         attach(model, RANKS).also_train("stem")
         act(model)
         assert [p.requires_grad for p in model.parameters()] == flags
+
+
+def test_an_unknown_init_is_refused() -> None:
+    adapter = attach(nn.Sequential(nn.Linear(4, 3)), {"0.weight": 1})
+    with pytest.raises(UsageError, match='no init called "gausian"; there are kaiming, gaussian'):
+        adapter.reset("gausian")
