@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraint
 # One thread a process: two processes of two threads on two cores are many times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test slow lint types bench browser clean
+.PHONY: demo test slow models lint types bench-adapter browser clean
 
 demo: .venv/demo
 	$(BIN)/autolora search digits --output runs/digits
@@ -16,6 +16,10 @@ test: .venv/dev browser
 slow: .venv/dev browser
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
+# Whole models and real weights in float64: several gigabytes of memory, so one process.
+models: .venv/dev
+	$(BIN)/python -m pytest tests/models -m slow
+
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -24,8 +28,8 @@ lint: .venv/dev
 types: .venv/dev
 	$(BIN)/mypy
 
-bench: .venv/dev
-	$(BIN)/python benchmarks/layers.py
+bench-adapter: .venv/dev
+	$(BIN)/python -m benchmarks.adapter --write docs/results/adapter.md
 
 # Debian's Chromium, for the tests that look at pages; without it they are skipped, and say so.
 browser:

@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autolora.artifacts.adapter import Adapter
+    from autolora.artifacts.combine import dare, stack, ties
+    from autolora.artifacts.extract import extract
     from autolora.artifacts.folder import load, save
+    from autolora.artifacts.resize import resize
+    from autolora.lora.active import activate, active, cached
     from autolora.lora.allocation import Allocation
     from autolora.lora.attach import Attached, attach, detach, disabled
     from autolora.lora.merge import merge
+    from autolora.lora.mixed import mixed
+    from autolora.lora.packed import split
     from autolora.lora.select import select
     from autolora.lora.selfcheck import check
     from autolora.lora.targets import Target, targets
@@ -25,16 +31,26 @@ _HOMES = {
     "Attached": "autolora.lora.attach",
     "Study": "autolora.study.study",
     "Target": "autolora.lora.targets",
+    "activate": "autolora.lora.active",
+    "active": "autolora.lora.active",
     "attach": "autolora.lora.attach",
+    "cached": "autolora.lora.active",
     "check": "autolora.lora.selfcheck",
+    "dare": "autolora.artifacts.combine",
     "detach": "autolora.lora.attach",
     "disabled": "autolora.lora.attach",
+    "extract": "autolora.artifacts.extract",
     "load": "autolora.artifacts.folder",
     "merge": "autolora.lora.merge",
+    "mixed": "autolora.lora.mixed",
+    "resize": "autolora.artifacts.resize",
     "save": "autolora.artifacts.folder",
     "search": "autolora.study.study",
     "select": "autolora.lora.select",
+    "split": "autolora.lora.packed",
+    "stack": "autolora.artifacts.combine",
     "targets": "autolora.lora.targets",
+    "ties": "autolora.artifacts.combine",
 }
 
 __version__ = version("autolora")
@@ -44,16 +60,26 @@ __all__ = [
     "Attached",
     "Study",
     "Target",
+    "activate",
+    "active",
     "attach",
+    "cached",
     "check",
+    "dare",
     "detach",
     "disabled",
+    "extract",
     "load",
     "merge",
+    "mixed",
+    "resize",
     "save",
     "search",
     "select",
+    "split",
+    "stack",
     "targets",
+    "ties",
 ]
 
 

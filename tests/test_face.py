@@ -8,7 +8,8 @@ import pytest
 import autolora
 
 FIXED = (
-    "targets Target Allocation attach Attached detach merge disabled save load search Study".split()
+    "targets Target Allocation attach Attached detach merge mixed disabled save load search Study "
+    "resize extract stack ties dare activate active cached split".split()
 )
 
 

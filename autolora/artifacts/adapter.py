@@ -8,16 +8,17 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from autolora.artifacts.describe import describe
 from autolora.artifacts.fingerprint import Fingerprint, base_parameters
+from autolora.artifacts.reading import metadata, number, only_floats, parse_json, read_tensors
 from autolora.errors import AdapterFile, NoSuchTarget, WrongShape
 from autolora.lora.allocation import Allocation
 from autolora.lora.attach import Attached, attach, attached
-from autolora.lora.targets import Target, targets
+from autolora.lora.freeze import claim
+from autolora.lora.targets import Target, every_target, target_name
 from autolora.registry import nearest
 
 VERSION = 1
@@ -61,7 +62,7 @@ class Adapter:
             factors={n: (_copy(f.up), _copy(f.down)) for n, f in adapter.factors.items()},
             scales=adapter.scales,
             full=full,
-            layers={path: describe(model, path) for path in sorted(paths)},
+            layers=describe(model, paths),
             base=Fingerprint.of(model, trained=full),
             about=about or {},
         )
@@ -106,10 +107,11 @@ class Adapter:
             for parameter, value in self.full.items():
                 base[parameter].requires_grad_(True).copy_(value)
                 adapter.also[parameter] = base[parameter]
+                claim(model, parameter, name)
         return adapter
 
     def _check_shapes(self, model: nn.Module) -> None:
-        known = {target.name: target for target in targets(model)}
+        known = {target.name: target for target in every_target(model)}
         base = base_parameters(model)
         for name, mine in self.targets.items():
             if name not in known:
@@ -173,8 +175,11 @@ class Adapter:
         """
         check_version(header, source)
         try:
-            named = {n: _target(data) for n, data in header["targets"].items()}
-            scales = {n: float(data["scale"]) for n, data in header["targets"].items()}
+            named = {n: _target(n, data) for n, data in header["targets"].items()}
+            scales = {
+                n: number(data["scale"], f"the scale of {n}", source)
+                for n, data in header["targets"].items()
+            }
             ranks = {n: int(data["rank"]) for n, data in header["targets"].items()}
             base = Fingerprint.from_dict(header["base"]) if header["base"] else None
             full = [str(name) for name in list[Any](header["full"])]
@@ -182,6 +187,7 @@ class Adapter:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise AdapterFile(source, f"its header lacks or misspells {error}") from error
         _check_keys(named, full, tensors, source)
+        only_floats(tensors, source)
         for name, target in named.items():
             shapes = tuple(tensors[f"up.{name}"].shape), tuple(tensors[f"down.{name}"].shape)
             if shapes != ((target.rows, ranks[name]), (ranks[name], target.columns)):
@@ -202,27 +208,11 @@ def check_version(header: Mapping[str, Any], source: str) -> None:
         raise AdapterFile(source, f"its format version is {found}, this autolora reads {VERSION}")
 
 
-def read_tensors(content: bytes, source: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
-
-    Raises:
-        AdapterFile: if it is cut off or something else.
-    """
-    try:
-        return load_tensors(content)
-    except Exception as error:
-        raise AdapterFile(source, f"it is no whole safetensors file ({error})") from error
-
-
 def _header_inside(content: bytes, source: str) -> dict[str, Any]:
-    try:
-        size = int.from_bytes(content[:8], "little")
-        header: dict[str, Any] = json.loads(
-            json.loads(content[8 : 8 + size])["__metadata__"]["autolora"]
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise AdapterFile(source, "it holds no autolora header") from error
-    return header
+    found = metadata(content, source)
+    if "autolora" not in found:
+        raise AdapterFile(source, "it holds no autolora header")
+    return parse_json(found["autolora"], source)
 
 
 def _check_keys(
@@ -235,8 +225,14 @@ def _check_keys(
         raise AdapterFile(source, f"it holds {unknown[0]}, which its header does not name")
 
 
-def _target(data: Mapping[str, Any]) -> Target:
-    return Target(**{k: v for k, v in data.items() if k not in ("rank", "scale")})
+def _target(name: str, data: Mapping[str, Any]) -> Target:
+    target = Target(**{k: v for k, v in data.items() if k not in ("rank", "scale")})
+    numbers = (target.rows, target.columns, target.first_row, data["rank"])
+    if not all(type(n) is int and n >= 0 for n in numbers) or data["rank"] < 1:
+        raise ValueError(f"the numbers of {name}")
+    if not name == target.name == target_name(target.layer, target.parameter, target.block):
+        raise ValueError(f"the name of {name}")
+    return target
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -6,17 +6,24 @@ from typing import Any
 
 from autolora.artifacts.adapter import Adapter
 
+_OURS = "import autolora\n\nautolora.load(model, FOLDER)"
+_PEFT = "from peft import PeftModel\n\nmodel = PeftModel.from_pretrained(model, FOLDER)"
+_DIFFUSERS = "pipeline.load_lora_weights(FOLDER)"
+# The library that a format belongs to, and how it loads a folder.
 _LOAD = {
-    "autolora": "import autolora\n\nautolora.load(model, FOLDER)",
-    "peft": "from peft import PeftModel\n\nmodel = PeftModel.from_pretrained(model, FOLDER)",
+    "autolora": ("autolora", _OURS),
+    "peft": ("peft", _PEFT),
+    "peft_uniform": ("peft", _PEFT),
+    "diffusers": ("diffusers", _DIFFUSERS),
+    "kohya": ("diffusers", f'{_DIFFUSERS[:-1]}, weight_name="kohya.safetensors")'),
 }
 
 
 def card(adapter: Adapter, form: str, beside: tuple[str, ...]) -> str:
     """Markdown: how to load it, what it scored and how, its ranks."""
-    about = adapter.about
+    about, (library, how) = adapter.about, _LOAD.get(form, (form, _OURS))
     parts = [
-        f"---\nlibrary_name: {form}\ntags: [lora, autolora]\n---",
+        f"---\nlibrary_name: {library}\ntags: [lora, autolora]\n---",
         f"# {about.get('title', 'A LoRA adapter')}",
         f"{adapter.parameters:,} adapter parameters in {len(adapter.allocation)} targets"
         + (
@@ -24,7 +31,7 @@ def card(adapter: Adapter, form: str, beside: tuple[str, ...]) -> str:
             if adapter.full
             else "."
         ),
-        f"```python\n{_LOAD[form if set(adapter.targets) - set(beside) else 'autolora']}\n```",
+        f"```python\n{how if set(adapter.targets) - set(beside) else _OURS}\n```",
         _facts(about),
         _metrics(about.get("metrics", {})),
         _beside(form, beside),

@@ -43,7 +43,7 @@ def write_folder(
 ) -> None:
     """Writes a folder of files at once; a former version of it is replaced as a whole.
 
-    A former version holds one of `marks` and nothing but `ours`.
+    A former version holds one of `marks` and nothing but `ours`. A link to a folder stays a link.
 
     Raises:
         FolderTaken: if the folder holds something else.
@@ -54,6 +54,7 @@ def write_folder(
             there = {f.name for f in folder.iterdir()} if folder.is_dir() else {""}
             if there and not (there <= ours and there & marks):
                 raise FolderTaken(folder)
+        folder = folder.resolve()
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:

@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from autolora.errors import OtherBase
+from autolora.lora.quantised import plain
 from autolora.lora.targets import base_modules, join
 
 _SAMPLES = 64  # values a parameter, evenly spaced
@@ -76,15 +78,27 @@ def base_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 def _dtype(kind: str) -> torch.dtype:
     dtype = getattr(torch, kind.removeprefix("torch."), None)
-    if not isinstance(dtype, torch.dtype):
+    if not isinstance(dtype, torch.dtype) or not _is_number(dtype):
         raise TypeError(f"{kind} for the type of a parameter")
     return dtype
+
+
+@cache
+def _is_number(dtype: torch.dtype) -> bool:
+    """Whether a value can be taken to a type and back; those of quantised tensors refuse."""
+    if dtype.is_complex:
+        return False
+    try:
+        torch.zeros(1).to(dtype).to(torch.float64)
+    except (RuntimeError, TypeError, NotImplementedError):
+        return False
+    return True
 
 
 def _digest(named: Mapping[str, Tensor], kinds: Mapping[str, tuple[tuple[int, ...], str]]) -> str:
     digest = hashlib.sha256()
     for name in sorted(named):
-        value = named[name].detach().flatten()
+        value = plain(named[name].detach()).flatten()
         samples = min(_SAMPLES, len(value))
         # In integers: a float32 ruler would overshoot the end of a large table.
         where = torch.arange(samples) * (len(value) - 1) // max(samples - 1, 1)

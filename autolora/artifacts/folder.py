@@ -31,7 +31,8 @@ def save(
     Args:
         adapter: A model that carries one, or an adapter apart from any model.
         folder: Where to; it appears complete or not at all.
-        format: "autolora" or "peft".
+        format: "autolora", "peft", "peft_uniform" (one rank for all, for loaders that know no
+            patterns), "diffusers" or "kohya".
         name: Which adapter of the model.
         about: What the card should tell: metrics, seeds, provenance.
 

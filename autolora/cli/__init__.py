@@ -10,6 +10,13 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """The entry point of the `autolora` command."""
-    from autolora.cli import adapters, look, pages, results, search  # noqa: F401 — register
+    from autolora.cli import (  # noqa: F401 — register
+        adapters,
+        arithmetic,
+        look,
+        pages,
+        results,
+        search,
+    )
 
     app()

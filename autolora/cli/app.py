@@ -12,7 +12,8 @@ from typer.core import TyperGroup
 from autolora.errors import AutoloraError
 
 _ORDER = (
-    "targets assets search trials leaderboard best export apply report dashboard doctor env".split()
+    "targets assets search trials leaderboard best export apply merge resize stack extract "
+    "report dashboard doctor env".split()
 )
 
 

@@ -47,7 +47,7 @@ def assets() -> tuple[Asset, ...]:
     """The assets of the lock file.
 
     >>> [asset.name for asset in assets()]
-    ['mobilenet_v2', 'digits']
+    ['mobilenet_v2', 'digits', 'minilm', 'whisper_tiny_en', 'resemblyzer', 'smollm2']
     """
     lock = files(__package__).joinpath("assets.json").read_text(encoding="utf-8")
     return tuple(Asset(**entry) for entry in json.loads(lock))

@@ -10,6 +10,10 @@ import torch
 from torch import nn
 
 from autolora.data.assets import fetch
+from autolora.data.minilm import minilm
+from autolora.data.resemblyzer import resemblyzer
+from autolora.data.smollm2 import smollm2
+from autolora.data.whisper import whisper_tiny_en
 from autolora.errors import CodeNotAllowed, MissingExtra, NoSuchModel, UnknownName
 
 
@@ -49,7 +53,15 @@ def mobilenet_v2(classes: int = 10) -> nn.Module:
     return model
 
 
-MODELS: Mapping[str, Callable[[], nn.Module]] = MappingProxyType({"mobilenet_v2": mobilenet_v2})
+MODELS: Mapping[str, Callable[[], nn.Module]] = MappingProxyType(
+    {
+        "mobilenet_v2": mobilenet_v2,
+        "minilm": minilm,
+        "whisper_tiny_en": whisper_tiny_en,
+        "resemblyzer": resemblyzer,
+        "smollm2": smollm2,
+    }
+)
 
 
 @cache

@@ -33,6 +33,16 @@ class RefusedTarget(UsageError):
         super().__init__(f"{name} cannot be adapted: {reason}; {remedy}")
 
 
+class Unsplittable(UsageError):
+    """A weight that does not hold the blocks that somebody declares."""
+
+    def __init__(self, parameter: str, problem: str) -> None:
+        super().__init__(
+            f"{parameter} {problem}; name every block with its number of rows, from the first row "
+            "to the last, in letters, digits and _"
+        )
+
+
 class RankTooHigh(UsageError):
     """A rank that the matrix cannot have."""
 
@@ -50,6 +60,16 @@ class InPlaceEdit(AutoloraError):
         super().__init__(
             f"`.{attribute}` of an adapted weight would change a temporary sum and be lost; "
             "change its base instead: layer.weight.base"
+        )
+
+
+class NotMixable(UsageError):
+    """A layer that cannot give each sample of a batch an adapter of its own."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} cannot tell the samples of a batch apart, so a mixed batch cannot pass it; "
+            "call the model once for each adapter, or leave this target out"
         )
 
 
@@ -87,6 +107,16 @@ class NoScale(UsageError):
         )
 
 
+class AttachedTooLate(UsageError):
+    """An adapter is asked for on a model that is spread over processes already."""
+
+    def __init__(self, by: str) -> None:
+        super().__init__(
+            f"the model is spread over processes already ({by}), and each process would train "
+            "factors of its own; attach to the plain model first, then spread it"
+        )
+
+
 class NothingToTrain(UsageError):
     """A module that should be trained in full and has nothing to train."""
 
@@ -116,6 +146,37 @@ class Disabled(UsageError):
         )
 
 
+class MergeQuantised(UsageError):
+    """A merge that would have to quantise the base anew."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__(
+            f"the weights {listed(names)} are quantised and cannot hold the sum with a delta; keep "
+            "the adapter attached, or have them quantised anew: merge(model, requantise=True)"
+        )
+
+
+class NotRequantisable(UsageError):
+    """A quantised weight that there is no known way to quantise anew."""
+
+    def __init__(self, name: str, kind: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"{name} is a {kind}, and how it was quantised is not known; known are the layers of "
+            f"bitsandbytes and {listed(known)}; keep the adapter attached instead"
+        )
+
+
+class PackedBase(UsageError):
+    """Layers that let no gradient through any more, without a word."""
+
+    def __init__(self, layers: Iterable[str]) -> None:
+        super().__init__(
+            f"the layers {listed(layers)} were packed by an evaluation for a kernel without "
+            "gradients and lost precision; load the model anew and attach before it is evaluated, "
+            "for the base alone autolora.attach(model, {})"
+        )
+
+
 class NotMerged(UsageError):
     """A merge that cannot be undone any more."""
 
@@ -130,15 +191,149 @@ class DeadTargets(AutoloraError):
     """The self-check found adapted targets that the model does not use."""
 
     def __init__(self, without_gradient: Iterable[str], without_effect: Iterable[str]) -> None:
+        self.without_gradient = tuple(without_gradient)
+        self.without_effect = tuple(without_effect)
         found = [
             f"{what}: {listed(targets)}"
             for what, targets in (
-                ("no gradient reaches", tuple(without_gradient)),
-                ("the output does not change with", tuple(without_effect)),
+                ("no gradient reaches", self.without_gradient),
+                ("the output does not change with", self.without_effect),
             )
             if targets
         ]
         super().__init__(
             f"the adapter would train in vain: {'; '.join(found)}. "
             "Leave these targets out, or run the check with a batch that uses them"
+        )
+
+
+class NotOneSize(UsageError):
+    """A size that is not said, or said twice."""
+
+    def __init__(self, given: Iterable[str]) -> None:
+        found = " and ".join(given) or "none"
+        super().__init__(
+            f"exactly one of rank, parameters and energy says how small; here is {found}. "
+            "Give one: rank 4, say, or energy 0.99"
+        )
+
+
+class OutOfRange(UsageError):
+    """A number that cannot be."""
+
+    def __init__(self, what: str, value: object, allowed: str) -> None:
+        super().__init__(f"{what} {value} cannot be; give {allowed}")
+
+
+class NothingFits(UsageError):
+    """A budget of parameters below the cheapest rank."""
+
+    def __init__(self, parameters: int, target: str, cost: int) -> None:
+        super().__init__(
+            f"{parameters:,} parameters hold no rank at all; "
+            f"the cheapest, at {target}, costs {cost:,}. Raise the budget"
+        )
+
+
+class NotFinite(UsageError):
+    """Values without a spectrum or a sum."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} holds values that are no finite numbers; "
+            "take an earlier state, before training diverged"
+        )
+
+
+class NothingToCombine(UsageError):
+    """No adapter is left to be combined."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "there is no adapter of a weight other than 0 to combine; give at least one"
+        )
+
+
+class DifferentBases(UsageError):
+    """Adapters that do not belong to one base."""
+
+    def __init__(self, difference: str) -> None:
+        super().__init__(
+            f"these adapters belong to different bases: {difference}; "
+            "combine only adapters of one and the same base"
+        )
+
+
+class TrainedTwice(UsageError):
+    """A parameter that several adapters trained in full, and differently."""
+
+    def __init__(self, parameter: str) -> None:
+        super().__init__(
+            f"{parameter} was trained in full in several of these adapters, to different values "
+            "that do not add up; keep it in one and leave it out of the others: "
+            "dataclasses.replace(adapter, full={})"
+        )
+
+
+class NeedsBase(UsageError):
+    """A folder whose format says too little without the base."""
+
+    def __init__(self, folder: object, form: str) -> None:
+        super().__init__(
+            f"the adapter in {folder} is in the format {form}, which cannot be read without its "
+            "base; name the base as well, or save the adapter in the format autolora"
+        )
+
+
+class CarriesAdapter(UsageError):
+    """A model that should be plain."""
+
+    def __init__(self, which: str) -> None:
+        super().__init__(
+            f"the {which} model carries an adapter, so its weights are not what it computes with; "
+            "call autolora.merge(model) or autolora.detach(model) first"
+        )
+
+
+class CheckpointFile(UsageError):
+    """A file that holds no weights of a model."""
+
+    def __init__(self, path: object, problem: str) -> None:
+        super().__init__(
+            f"{path} cannot be read as a checkpoint: {' '.join(problem.split())[:400]}; "
+            "give a safetensors file, or one that torch.save wrote of a state_dict"
+        )
+
+
+class NotAFineTune(UsageError):
+    """Weights that are not those of the base, trained further."""
+
+    def __init__(self, difference: str) -> None:
+        super().__init__(
+            f"these weights are no fine-tune of the base: {difference}; "
+            "give the base from which they were trained"
+        )
+
+
+class NoSuchAdapter(UsageError):
+    """A mixed batch names an adapter that the model does not carry."""
+
+    def __init__(self, name: object, known: Iterable[str]) -> None:
+        carried = listed(known) or "none"
+        super().__init__(
+            f"the model carries no adapter named {name!r}, but {carried}; "
+            "name one of them for each sample, or None for the base"
+        )
+
+
+class WrongBatch(UsageError):
+    """A layer inside a mixed batch whose input does not show the samples that were named."""
+
+    def __init__(self, where: str, shape: Iterable[int], dimension: int, samples: int) -> None:
+        found = " × ".join(map(str, shape))
+        place = ("first", "second")[dimension]
+        super().__init__(
+            f"{where} was given an input of {found} where the batch names {samples} adapters; "
+            f"name one adapter (or None) for each sample, give the samples as the {place} "
+            "dimension, or leave this target out"
         )

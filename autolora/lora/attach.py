@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from torch import nn
 
 from autolora.errors import (
     AdapterName,
+    AttachedTooLate,
     NoProbability,
     NoScale,
     NoSuchTarget,
@@ -18,10 +20,19 @@ from autolora.errors import (
     NothingToTrain,
     RefusedTarget,
 )
-from autolora.lora import products
+from autolora.lora import products, sealed
 from autolora.lora.allocation import Allocation
-from autolora.lora.freeze import freeze, is_frozen, restore_surroundings, set_surroundings, thaw
-from autolora.lora.low_rank import Delta, LowRank
+from autolora.lora.delta import Delta
+from autolora.lora.freeze import (
+    claim,
+    freeze,
+    is_frozen,
+    restore_surroundings,
+    set_surroundings,
+    thaw,
+    trained_beside,
+)
+from autolora.lora.low_rank import LowRank
 from autolora.lora.scale import Constant
 from autolora.lora.shadow import (
     check_shown,
@@ -36,10 +47,10 @@ from autolora.lora.shadow import (
 from autolora.lora.targets import (
     Target,
     base_modules,
+    every_target,
     join,
     refusals,
     target_name,
-    targets,
 )
 from autolora.registry import nearest
 
@@ -86,10 +97,19 @@ class Attached:
             NothingToTrain: if a module has no parameters.
         """
         found = [_parameters(self.model, module) for module in modules]
-        for named in found:
-            self.also.update(named)
-            for parameter in named.values():
-                parameter.requires_grad_(True)
+        for path, parameter in (item for named in found for item in named.items()):
+            self.also[path] = parameter
+            claim(self.model, path, self.name)
+            parameter.requires_grad_(True)
+        return self
+
+    def requires_grad_(self, flag: bool = True) -> "Attached":
+        """Whether this adapter is trained: off, it stays as it is while others learn.
+
+        Its delta still counts; only its gradients are not formed.
+        """
+        for parameter in self.parameters():
+            parameter.requires_grad_(flag)
         return self
 
     def reset(self, init: str = "kaiming") -> "Attached":
@@ -127,6 +147,8 @@ def attach(
         NoProbability: if the dropout is none.
         NoScale: if the scale is not finite.
         Disabled: if an adapter of the model is out of sight.
+        PackedBase: if a layer of bitsandbytes is packed for a kernel without gradients.
+        AttachedTooLate: if DDP or FSDP2 has spread the model over processes already.
 
     Source: Hu et al. 2021.
 
@@ -137,8 +159,10 @@ def attach(
     """
     ranks = Allocation(allocation)
     _check_name(model, name)
+    _check_whole(model)
     check_shown(model)
-    known = targets(model)
+    sealed.check_open_to_gradients(model)
+    known = every_target(model)
     _check_refused(model, ranks, known)
     by_name = ranks.checked(known)
     _check_dropout(dropout)
@@ -162,7 +186,7 @@ def attached(model: nn.Module, name: str = "default") -> Attached:
     Raises:
         NotAttached: if the model carries no such adapter.
     """
-    known = {target.name: target for target in targets(model)}
+    known = {target.name: target for target in every_target(model)}
     factors = {
         target: part
         for path, layer in base_modules(model)
@@ -175,7 +199,7 @@ def attached(model: nn.Module, name: str = "default") -> Attached:
         join(path, n): p
         for path, module in base_modules(model)
         for n, p in module._parameters.items()
-        if p is not None and p.requires_grad
+        if p is not None and trained_beside(module, n, name)
     }
     # An adapter of rank 0 everywhere leaves no delta that tells its name.
     if not is_frozen(model) or name not in (adapters(model) or (name,)):
@@ -242,7 +266,7 @@ def _part(layer: nn.Module, target: Target, rank: int, *, scale: float, dropout:
 
 
 def _check_name(model: nn.Module, name: str) -> None:
-    if not _NAME.fullmatch(name) or hasattr(Delta(1), name):
+    if not _NAME.fullmatch(name) or hasattr(Delta(1, 1), name):
         raise AdapterName(
             f'"{name}" cannot name an adapter; use up to 64 letters, digits, "-" and "_" '
             "that are no attribute of a module"
@@ -252,6 +276,15 @@ def _check_name(model: nn.Module, name: str) -> None:
             f'the model already carries an adapter named "{name}"; '
             "choose another name or call autolora.detach(model) first"
         )
+
+
+def _check_whole(model: nn.Module) -> None:
+    """Neither DDP nor FSDP2 would learn of factors that come later."""
+    fsdp = sys.modules.get("torch.distributed.fsdp")  # slow to load; without it nothing is split
+    spread = (nn.parallel.DistributedDataParallel, *([fsdp.FSDPModule] if fsdp else []))
+    for module in model.modules():
+        if isinstance(module, spread):
+            raise AttachedTooLate(type(module).__name__)
 
 
 def _parameters(model: nn.Module, module: str) -> dict[str, nn.Parameter]:

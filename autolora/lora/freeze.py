@@ -6,10 +6,11 @@ The note lies in each module's own dictionary: it travels with copies and pickle
 from torch import nn
 
 from autolora.lora import views
-from autolora.lora.low_rank import Lora
+from autolora.lora.delta import Lora
 from autolora.lora.targets import CHILD, base_modules
 
 _TRAINABLE, _SETTINGS = "_trainable_before_lora", "_settings_before_lora"
+_TRAINED_BY = "_trained_by_lora"
 
 
 def freeze(model: nn.Module) -> None:
@@ -25,9 +26,25 @@ def freeze(model: nn.Module) -> None:
 def thaw(model: nn.Module) -> None:
     """Gives every base parameter back the flag it had."""
     for _, module in base_modules(model):
+        module.__dict__.pop(_TRAINED_BY, None)
         if (trainable := module.__dict__.pop(_TRAINABLE, None)) is not None:
             for name, parameter in _own(module):
                 parameter.requires_grad_(name in trainable)
+
+
+def claim(model: nn.Module, path: str, adapter: str) -> None:
+    """Notes that an adapter trains a parameter in full beside its deltas."""
+    owner, _, name = path.rpartition(".")
+    module = model.get_submodule(owner)
+    module.__dict__[_TRAINED_BY] = {**module.__dict__.get(_TRAINED_BY, {}), name: adapter}
+
+
+def trained_beside(module: nn.Module, name: str, adapter: str) -> bool:
+    """Whether a parameter belongs to an adapter: claimed, or trained and claimed by none."""
+    owner = module.__dict__.get(_TRAINED_BY, {}).get(name)
+    parameter = module._parameters[name]
+    trained = parameter is not None and parameter.requires_grad
+    return owner == adapter or (owner is None and trained)
 
 
 def is_frozen(model: nn.Module) -> bool:
@@ -39,9 +56,10 @@ def set_surroundings(model: nn.Module) -> None:
     """Applies the settings that views ask for around adapted layers."""
     for module in model.modules():
         for setting in views.settings():
-            if not isinstance(module, setting.layers) or _SETTINGS in module.__dict__:
+            if not setting.concerns(module) or _SETTINGS in module.__dict__:
                 continue
-            if any(isinstance(getattr(inner, CHILD, None), Lora) for inner in module.modules()):
+            inside = (getattr(inner, CHILD, None) for inner in module.modules())
+            if setting.everywhere or any(isinstance(child, Lora) for child in inside):
                 module.__dict__[_SETTINGS] = {setting.attribute: getattr(module, setting.attribute)}
                 setattr(module, setting.attribute, setting.value)
 

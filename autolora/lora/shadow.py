@@ -4,10 +4,14 @@ An `AdaptedWeight` lies in the layer's own dictionary, where Python looks before
 among its parameters. See docs/decisions/0001.
 """
 
+import weakref
+
 from torch import nn
 
 from autolora.errors import Disabled
-from autolora.lora.low_rank import Delta, Lora, LowRank
+from autolora.lora import layout, sealed
+from autolora.lora.delta import Delta, Lora
+from autolora.lora.low_rank import LowRank
 from autolora.lora.targets import CHILD, Target, base_modules, join
 from autolora.lora.weight import AdaptedWeight
 
@@ -17,10 +21,41 @@ Hidden = list[tuple[nn.Module, str, AdaptedWeight]]
 class Shadowed(dict[str, nn.Parameter | None]):
     """The parameters of a layer while one of them lies in a shadow.
 
+    Assigning a parameter clears the entry of the layer that shadows it; here it is cast again, so
+    that a layer finds the sum with whatever base is registered: by a user, by
+    `load_state_dict(assign=True)`, by FSDP2 each time it gathers the weights of a recurrent layer.
+
     What torch compiled of a plain layer has no guard against a shadow, and would go on with the
     base; but it has one against another type of this dictionary. Graphs of both kinds are kept,
     and each is found again.
     """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__(layer._parameters)
+        self._layer = weakref.ref(layer)  # no cycle: a model is freed when it is let go
+        self._deltas: dict[str, Delta] = {}
+
+    def cast(self, name: str, delta: Delta) -> None:
+        """Lets the layer find the sum of a parameter and a delta under the parameter's name."""
+        self._deltas[name] = delta
+        if (layer := self._layer()) is not None:
+            layer.__dict__[name] = AdaptedWeight(self, name, delta)  # type: ignore[arg-type]
+
+    def lift(self, name: str) -> None:
+        """Lets an assigned parameter be found itself."""
+        del self._deltas[name]
+
+    def __setitem__(self, name: str, parameter: nn.Parameter | None) -> None:
+        super().__setitem__(name, parameter)
+        deltas = self.__dict__.get("_deltas", {})  # a pickle fills the dictionary first
+        if parameter is not None and name in deltas:
+            self.cast(name, deltas[name])
+
+    def __getstate__(self) -> tuple[nn.Module | None, dict[str, Delta]]:
+        return self._layer(), self._deltas
+
+    def __setstate__(self, state: tuple[nn.Module, dict[str, Delta]]) -> None:
+        self._layer, self._deltas = weakref.ref(state[0]), state[1]
 
 
 def hide(model: nn.Module, *, only_empty: bool = False) -> Hidden:
@@ -28,15 +63,20 @@ def hide(model: nn.Module, *, only_empty: bool = False) -> Hidden:
     hidden = [
         (layer, name, weight)
         for _, layer in base_modules(model)
-        for name, weight in layer.__dict__.items()
-        if isinstance(weight, AdaptedWeight) and not (only_empty and weight.delta.parts())
+        for name, weight in seen(layer).items()
+        if not (only_empty and weight.delta.parts())
     ]
     for layer, name, _ in hidden:
+        if sealed.found(layer):
+            sealed.uncast(layer)
+            continue
+        if isinstance(layer._parameters, Shadowed):
+            layer._parameters.lift(name)
         # Assigning a registered parameter clears the entry that shadows it, and lets a
         # recurrent layer refresh its own list of weights.
         setattr(layer, name, layer._parameters[name])
     for layer in {layer for layer, _, _ in hidden}:
-        if not any(isinstance(value, AdaptedWeight) for value in layer.__dict__.values()):
+        if not seen(layer):
             layer.__dict__["_parameters"] = dict(layer._parameters)
         if isinstance(layer, nn.RNNBase):
             layer._init_flat_weights()  # its weak references to them, too
@@ -60,7 +100,7 @@ def check_shown(model: nn.Module) -> None:
         join(path, name)
         for path, layer in base_modules(model)
         for name in deltas_of(layer)
-        if name not in layer.__dict__
+        if name not in seen(layer)
     ]
     if unseen:
         raise Disabled(unseen)
@@ -104,7 +144,8 @@ def put(layer: nn.Module, target: Target, part: LowRank, name: str, users: Users
     base = layer._parameters[target.parameter]
     assert base is not None
     if target.parameter not in lora.deltas():
-        lora.add_module(target.parameter, Delta(len(base)))
+        rows, columns = layout.size(sealed.shape(layer, target.parameter), target.layout)
+        lora.add_module(target.parameter, Delta(rows, columns, target.layout))
     delta = lora.deltas()[target.parameter]
     delta.put(name + (f"[{target.block}]" if target.block else ""), part, target.first_row)
     for user, parameter in users[id(base)]:
@@ -114,8 +155,20 @@ def put(layer: nn.Module, target: Target, part: LowRank, name: str, users: Users
 def _cast(layer: nn.Module, name: str, delta: Delta) -> None:
     """Lets a layer find the sum of a parameter and a delta under the parameter's name."""
     if not isinstance(layer._parameters, Shadowed):
-        layer.__dict__["_parameters"] = Shadowed(layer._parameters)
-    layer.__dict__[name] = AdaptedWeight(layer._parameters, name, delta)  # type: ignore[arg-type]
+        layer.__dict__["_parameters"] = Shadowed(layer)
+    parameters = layer._parameters
+    assert isinstance(parameters, Shadowed)
+    if sealed.kind(layer):
+        sealed.cast(layer, AdaptedWeight(parameters, name, delta))  # type: ignore[arg-type]
+    else:
+        parameters.cast(name, delta)
+
+
+def seen(layer: nn.Module) -> dict[str, AdaptedWeight]:
+    """The adapted weights that a layer finds, or whose deltas it adds, by parameter."""
+    if weight := sealed.found(layer):
+        return {"weight": weight}
+    return {name: w for name, w in layer.__dict__.items() if isinstance(w, AdaptedWeight)}
 
 
 def deltas_of(layer: nn.Module) -> dict[str, Delta]:

@@ -8,17 +8,20 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
 
-from autolora.lora import views
-from autolora.lora.low_rank import Lora
+from autolora.lora import layout, packed, quantised, sealed, views
+from autolora.lora.delta import Lora
+from autolora.lora.layout import Layout
+from autolora.lora.low_rank import LowRank
+from autolora.lora.views import Block
 
 
 @dataclass(frozen=True)
 class Target:
     """One matrix that can carry a delta.
 
-    A parameter is seen as the matrix `flatten(1)`: rows are its first dimension. A packed
-    parameter (q, k and v in one; the gates of an LSTM) holds several targets, each a named
-    block of rows.
+    A parameter is seen as a matrix: mostly `flatten(1)`, so that rows are its first dimension;
+    `layout` tells. A packed parameter (q, k and v in one; the gates of an LSTM; the experts of a
+    mixture) holds several targets, each a named block of rows.
 
     Units: `cost` counts parameters per rank.
     """
@@ -31,6 +34,7 @@ class Target:
     rows: int
     columns: int
     first_row: int = 0
+    layout: Layout = "flat"
 
     @property
     def cost(self) -> int:
@@ -78,13 +82,25 @@ def targets(model: nn.Module) -> tuple[Target, ...]:
     >>> [t.name for t in targets(nn.Sequential(nn.Linear(8, 4)))]
     ['0.weight']
     """
+    return tuple(target for use in _allowed(model) for target in _split(use))
+
+
+def every_target(model: nn.Module) -> tuple[Target, ...]:
+    """The targets, and beside them each packed parameter as a whole.
+
+    A delta over all of q, k and v shares one `down` among them, as libraries without blocks have
+    it. It may stand beside deltas of the blocks; they add up.
+
+    >>> [t.name for t in every_target(nn.GRUCell(8, 4))][-1]
+    'weight_hh'
+    """
+    uses = list(_allowed(model))
+    return (*targets(model), *(target for use in uses for target in _whole(use)))
+
+
+def _allowed(model: nn.Module) -> Iterator["Use"]:
     refused = {id(where[-1]) for where in _uses(model) if _refusal(*where)}
-    return tuple(
-        target
-        for path, layer, name, parameter in matrices(model)
-        if id(parameter) not in refused
-        for target in _split(path, layer, name, parameter)
-    )
+    return (use for use in matrices(model) if id(use[-1]) not in refused)
 
 
 def refusals(model: nn.Module) -> tuple[Refusal, ...]:
@@ -106,12 +122,17 @@ def matrices(model: nn.Module) -> Iterator[Use]:
 
 
 def base_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The modules of the base by path: all but the factors of adapters."""
-    adapters = (module for module in model.modules() if isinstance(module, Lora))
-    factors = {id(inner) for adapter in adapters for inner in adapter.modules()}
-    for path, module in model.named_modules():
-        if id(module) not in factors:
-            yield path, module
+    """The modules of the base by path, in the order of `named_modules`; no factors of adapters."""
+    seen: set[int] = set()
+    waiting = [("", model)]
+    while waiting:
+        path, module = waiting.pop()
+        if id(module) in seen or isinstance(module, (Lora, LowRank)):
+            continue
+        seen.add(id(module))
+        yield path, module
+        children = [(join(path, name), child) for name, child in module._modules.items()]
+        waiting += reversed([(name, child) for name, child in children if child is not None])
 
 
 def join(*parts: str) -> str:
@@ -140,18 +161,37 @@ def _is_matrix(parameter: nn.Parameter) -> bool:
     return parameter.ndim >= 2 and parameter.numel() > 0
 
 
-def _split(path: str, layer: nn.Module, name: str, parameter: nn.Parameter) -> Iterator[Target]:
-    for block in views.blocks(layer, name):
-        yield Target(
-            name=target_name(path, name, block.name),
-            layer=path,
-            parameter=name,
-            block=block.name,
-            kind=block.kind,
-            rows=block.rows,
-            columns=parameter.numel() // len(parameter),
-            first_row=block.first_row,
-        )
+def _split(use: Use) -> Iterator[Target]:
+    """The targets of a parameter: one, or one for each of its blocks."""
+    path, layer, name, _ = use
+    blocks = views.blocks(layer, name)
+    if len(blocks) == 1 and blocks[0].name is None:
+        columns = layout.size(sealed.shape(layer, name), blocks[0].layout)[1]
+        blocks = packed.unpack(path, layer, name, blocks[0], columns)
+    return (_target(use, block) for block in blocks)
+
+
+def _whole(use: Use) -> Iterator[Target]:
+    """A packed parameter as a single target: one delta over all of its blocks."""
+    found = tuple(_split(use))
+    if len(found) > 1:
+        rows = layout.size(sealed.shape(*use[1:3]), found[0].layout)[0]
+        yield _target(use, Block(None, "packed", 0, rows, found[0].layout))
+
+
+def _target(use: Use, block: Block) -> Target:
+    path, layer, name, _ = use
+    return Target(
+        name=target_name(path, name, block.name),
+        layer=path,
+        parameter=name,
+        block=block.name,
+        kind=block.kind,
+        rows=block.rows,
+        columns=layout.size(sealed.shape(layer, name), block.layout)[1],
+        first_row=block.first_row,
+        layout=block.layout,
+    )
 
 
 def _refusal(path: str, layer: nn.Module, name: str, parameter: nn.Parameter) -> Refusal | None:
@@ -159,6 +199,8 @@ def _refusal(path: str, layer: nn.Module, name: str, parameter: nn.Parameter) ->
         owner, _, weight = f".{path}".rpartition(".parametrizations.")
         remedy = "bake it first: torch.nn.utils.parametrize.remove_parametrizations(layer, name)"
         return Refusal(join(owner[1:], weight), "it is parametrised already", remedy)
+    if found := sealed.obstacle(layer, parameter) or quantised.obstacle(parameter):
+        return Refusal(join(path, name), *found)
     reasons = (
         (
             is_lazy(parameter),
@@ -166,7 +208,7 @@ def _refusal(path: str, layer: nn.Module, name: str, parameter: nn.Parameter) ->
             "run one batch through the model first",
         ),
         (
-            not is_lazy(parameter) and not parameter.is_floating_point(),
+            not (is_lazy(parameter) or parameter.is_floating_point() or sealed.kind(layer)),
             "its values are no floating-point numbers",
             "dequantise it first",
         ),

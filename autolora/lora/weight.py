@@ -12,16 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from autolora.errors import InPlaceEdit
-from autolora.lora.low_rank import Delta
+from autolora.errors import InPlaceEdit, NotMixable
+from autolora.lora import layout
+from autolora.lora.delta import Delta
+from autolora.lora.quantised import plain
 
 Product = Callable[..., Any]
 
 PRODUCTS: dict[Callable[..., Any], Product] = {}
+MIXED: dict[Callable[..., Any], Product] = {}  # for batches whose samples name their adapters
 
-# Measured on a CPU for layers of MobileNetV2 (docs/decisions/0007): a product of few columns costs
-# what one of 16 does; an element moved costs 6 multiplications, the further calls 4 million.
-_LANES, _MOVE, _CALLS = 16, 6, 4_000_000
+# Measured on a CPU (docs/decisions/0007): writing an element of a sum costs 7 multiplications.
+_FORM = 7
 
 # What a weight tells of itself without being computed.
 _METADATA = frozenset(
@@ -51,37 +53,64 @@ class AdaptedWeight:
         return self._parameters[self._name]
 
     @property
+    def matrix(self) -> Tensor:
+        """The frozen parameter seen as a matrix.
+
+        Shapes: (rows, columns).
+        """
+        flat = self.delta.layout == "flat" and self.base.ndim == 2
+        return self.base if flat else layout.matrix(self.base, self.delta.layout)
+
+    @property
     def requires_grad(self) -> bool:
         """Whether a gradient flows through it: to its factors or to its base."""
         return self.base.requires_grad or any(p.requires_grad for p in self.delta.parameters())
 
     def dense(self) -> Tensor:
-        """The sum of base and delta.
+        """The sum of base and delta; the base itself while no adapter is active.
 
         Shapes: those of the parameter.
-        """
-        base = self.base
-        up, down = self.delta.factors(_product_dtype(base.dtype), dropped=True)
-        return base + (up @ down).to(base.dtype).view(base.shape)
 
-    def apart(self, inputs: int, positions: int, groups: int = 1) -> bool:
+        Raises:
+            NotMixable: while the samples of a batch name their adapters, for which there is no
+                single sum.
+        """
+        if self.delta.route is not None:
+            raise NotMixable(self._name)
+        if self.delta.kept is None or torch.compiler.is_compiling():
+            return self._form()
+        return self.delta.kept.get(self._form, self.base, self.delta)
+
+    def _form(self) -> Tensor:
+        delta = self.delta
+        if not delta.active():
+            return self.base
+        base = plain(self.base)
+        single = delta.single()
+        if single is not None and single.up.dtype == base.dtype and not is_cast(base.device.type):
+            return layout.added(base, *single)
+        product = delta.matrix(_product_dtype(base.dtype), dropped=True).to(base.dtype)
+        return base + layout.parameter(product, base.shape, delta.layout)
+
+    def apart(self, thin: float, positions: int) -> bool:
         """Whether multiplying by base and delta apart is cheaper than by their sum.
 
-        Both are estimated in multiplications: apart, two thin products, the elements they move
-        and their calls; the sum, its forming and, in training, a gradient of the weight's size.
+        Both are estimated in multiplications. The sum costs its forming and, in training, a
+        second forming and a gradient of the weight's size (docs/decisions/0007).
 
         Args:
-            inputs: Elements of the input.
+            thin: What the two thin products cost, in training with their gradients.
             positions: Columns that the weight multiplies: tokens, or output pixels.
-            groups: Groups of a convolution.
         """
-        rank, rows, size = self.delta.rank, self.delta.rows, self.base.numel()
-        lanes = -(-rank // _LANES) * _LANES
-        thin = positions * lanes * (groups * (size // rows) + rows)
-        two_products = thin + _MOVE * (inputs + 3 * positions * rows) + _CALLS
-        if torch.is_grad_enabled() and self.requires_grad:
-            return two_products < size * (3 * rank + positions)
-        return two_products < size * rank
+        rank, size = self.delta.rank, self.base.numel()
+        if self.trains:
+            return thin < size * (positions + 3 * rank + _FORM)
+        return thin < size * (rank + _FORM)
+
+    @property
+    def trains(self) -> bool:
+        """Whether a product with it now is one that gradients will flow back through."""
+        return torch.is_grad_enabled() and self.requires_grad
 
     @classmethod
     def __torch_function__(
@@ -94,7 +123,8 @@ class AdaptedWeight:
         """Torch's protocol for tensor-like types."""
         del types
         kwargs = kwargs or {}
-        if (product := PRODUCTS.get(func)) is not None:
+        table = MIXED if _is_mixed((*args, *kwargs.values())) else PRODUCTS
+        if (product := table.get(func)) is not None:
             result = product(*args, **kwargs)
             if result is not NotImplemented:
                 return result
@@ -118,15 +148,43 @@ class AdaptedWeight:
     def __len__(self) -> int:
         return len(self.base)
 
+    def __getitem__(self, index: Any) -> Tensor:
+        """A part of the sum; for one expert of a stack, no other expert's sum is formed."""
+        single = isinstance(index, int) or (isinstance(index, Tensor) and index.ndim == 0)
+        if not single or self.delta.layout != "stacked" or self.delta.route is not None:
+            return self.dense()[index]
+        if isinstance(index, Tensor) and (index.dtype == torch.bool or index.is_meta):
+            return self.dense()[index]
+        return self._expert(range(len(self))[int(index)])
 
-def product(*functions: Callable[..., Any]) -> Callable[[Product], Product]:
-    """Registers a cheap product for torch functions; it may answer NotImplemented."""
+    def _expert(self, number: int) -> Tensor:
+        base = self.base[number]
+        rows = base.numel() // base.shape[-1]
+        within = (number * rows, (number + 1) * rows)
+        touching = self.delta.active(within)
+        if any(part.rows > rows for _, part in touching):  # one delta over all experts
+            return self.dense()[number]
+        if not touching:
+            return base
+        product = self.delta.matrix(_product_dtype(base.dtype), dropped=True, within=within)
+        return plain(base) + product.to(base.dtype).view(base.shape)
+
+
+def product(*functions: Callable[..., Any], mixed: bool = False) -> Callable[[Product], Product]:
+    """Registers a cheap product for torch functions; it may answer NotImplemented.
+
+    With `mixed`, it is the one for batches whose samples name their adapters.
+    """
 
     def register(implementation: Product) -> Product:
-        PRODUCTS.update(dict.fromkeys(functions, implementation))
+        (MIXED if mixed else PRODUCTS).update(dict.fromkeys(functions, implementation))
         return implementation
 
     return register
+
+
+def _is_mixed(values: tuple[Any, ...]) -> bool:
+    return any(isinstance(v, AdaptedWeight) and v.delta.route is not None for v in values)
 
 
 def _check_edit(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -137,6 +195,11 @@ def _check_edit(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
         edited += tree_leaves(args[:1] or list(kwargs.values())[:1])
     if any(isinstance(value, AdaptedWeight) for value in edited):
         raise InPlaceEdit(name)
+
+
+def is_cast(device: str) -> bool:
+    """Whether autocast is on; asked of a device that knows none, "meta" say, torch raises."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def _product_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -162,7 +225,7 @@ def _refuse(name: str) -> Callable[..., NoReturn]:
 
 for _name in (
     "add radd sub rsub mul rmul truediv rtruediv floordiv mod pow rpow matmul rmatmul neg abs "
-    "getitem iter eq ne lt le gt ge"
+    "iter eq ne lt le gt ge"
 ).split():
     setattr(AdaptedWeight, f"__{_name}__", _operator(f"__{_name}__"))
 for _name in "iadd isub imul itruediv ifloordiv imod ipow imatmul setitem".split():

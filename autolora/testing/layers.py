@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autolora.lora import layout
 from autolora.lora.attach import Attached, attach, attached, detach, disabled
 from autolora.lora.example import Example
 from autolora.lora.merge import merge
@@ -26,7 +27,6 @@ from autolora.testing.stage import (
     adapted,
     add_dense,
     attach_everywhere,
-    block,
     close,
     differ,
     fast_path,
@@ -225,9 +225,8 @@ def _gradient(plain: nn.Module, adapter: Attached, name: str) -> Tensor:
     target = adapter.targets[name]
     whole = plain.get_submodule(target.layer).get_parameter(target.parameter).grad
     assert whole is not None
-    rows = block(plain, target)
-    last = target.first_row + target.rows
-    return whole[target.first_row : last].reshape(len(rows), -1)
+    slopes = layout.matrix(whole, target.layout)
+    return slopes[target.first_row : target.first_row + target.rows]
 
 
 def _inventory(model: nn.Module) -> dict[str, Any]:

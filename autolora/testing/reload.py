@@ -1,4 +1,7 @@
-"""The law of files: what is saved here answers in a fresh process exactly as it does here.
+"""The law of files: what is saved here is loaded exactly, and answers alike, in a fresh process.
+
+The factors are compared bit for bit, the answers to 1e-12: a kernel of the processor may round the
+last bit by where in memory a matrix lies.
 
 Folder in, folder out: `python -m autolora.testing.reload FOLDER MODULE…` loads for each example
 of the modules the adapter that `save_all` wrote, and writes what it answers.
@@ -12,9 +15,10 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from autolora.artifacts.folder import load, save
+from autolora.lora.attach import attached
 from autolora.lora.example import Example
 from autolora.testing.stage import MODES, Mode, adapted, stage
 
@@ -39,6 +43,16 @@ def answers(example: Example, mode: Mode) -> dict[str, Tensor]:
     return _keyed(example, mode, adapted(example, mode).answer())
 
 
+def factors(example: Example, model: nn.Module | None = None) -> dict[str, Tensor]:
+    """The factors of an example as saved here, or of a model that loaded them."""
+    model = adapted(example, "eval").model if model is None else model
+    return {
+        f"{example.name}/{name}/{side}": getattr(part, side).detach().contiguous()
+        for name, part in attached(model).factors.items()
+        for side in ("up", "down")
+    }
+
+
 def _load_all(folder: Path, modules: Sequence[str]) -> None:
     found: dict[str, Tensor] = {}
     for example in _examples(modules):
@@ -46,6 +60,7 @@ def _load_all(folder: Path, modules: Sequence[str]) -> None:
             made = stage(example, mode)
             load(made.model, folder / example.name)
             found |= _keyed(example, mode, made.answer())
+        found |= factors(example, made.model)
     save_file(found, folder / ANSWERS)
 
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from autolora.lora import layout
 from autolora.lora.allocation import Allocation
 from autolora.lora.attach import Attached, attach
 from autolora.lora.example import Example
-from autolora.lora.targets import Target, targets
+from autolora.lora.targets import targets
 from autolora.lora.weight import PRODUCTS, AdaptedWeight
 
 Mode = Literal["train", "eval", "no_grad"]
@@ -80,16 +81,13 @@ def add_dense(model: nn.Module, adapter: Attached) -> nn.Module:
     """Adds the deltas of an adapter in place to the plain weights of another model."""
     for name, target in adapter.targets.items():
         part = adapter.factors[name]
-        delta = part.scale * (part.up @ part.down)
-        rows = block(model, target)
-        rows += delta.view(rows.shape)
+        parameter = model.get_submodule(target.layer).get_parameter(target.parameter)
+        # A copy: where channels lie last, the matrix is no view of the parameter.
+        whole = layout.matrix(parameter, target.layout).clone()
+        rows = whole[target.first_row : target.first_row + target.rows]
+        rows += part.scale * (part.up @ part.down)
+        parameter.copy_(layout.parameter(whole, parameter.shape, target.layout))
     return model
-
-
-def block(model: nn.Module, target: Target) -> Tensor:
-    """The rows of a plain model's parameter that a target means."""
-    parameter = model.get_submodule(target.layer).get_parameter(target.parameter)
-    return parameter[target.first_row : target.first_row + target.rows]
 
 
 def tensors(output: Any) -> list[Tensor]:

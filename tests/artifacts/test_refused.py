@@ -20,6 +20,7 @@ from autolora.errors import (
     AutoloraError,
     NoAdapter,
     NoSuchTarget,
+    NotPlainLora,
     OtherBase,
     UnknownName,
     WrongShape,
@@ -154,11 +155,12 @@ def test_targets_with_strange_values(change: dict[str, object], trained: nn.Modu
         autolora.Adapter.from_parts(header, adapter.tensors(), "here")
 
 
-def test_a_base_with_a_type_that_torch_has_not(trained: nn.Module) -> None:
+@pytest.mark.parametrize("kind", ["bfloat99", "qint8", "bits8", "complex64", "nn", ""])
+def test_a_base_with_a_type_that_no_parameter_has(kind: str, trained: nn.Module) -> None:
     adapter = autolora.Adapter.capture(trained)
     header = adapter.header()
-    header["base"]["parameters"]["features.0.weight"][1] = "torch.bfloat99"
-    with pytest.raises(AdapterFile, match="bfloat99"):
+    header["base"]["parameters"]["features.0.weight"][1] = f"torch.{kind}"
+    with pytest.raises(AdapterFile, match="for the type of a parameter"):
         autolora.Adapter.from_parts(header, adapter.tensors(), "here")
 
 
@@ -270,7 +272,7 @@ PEFT_CHANGES: dict[str, tuple[str, str, type[AutoloraError]]] = {
     "rank": ("cut features.0.lora_A.weight", "ranks that do not fit", AdapterFile),
     "unknown": ("add nowhere.weight", "nowhere", NoSuchTarget),
     "unknown layer": ("add nowhere.lora_A.weight", "nowhere", NoSuchTarget),
-    "magnitude": ("add features.0.lora_magnitude_vector", "no plain LoRA", AdapterFile),
+    "magnitude": ("add features.0.lora_magnitude_vector", "no plain LoRA", NotPlainLora),
     "buffer": ("add features.1.running_mean", "other values", OtherBase),
 }
 
@@ -302,9 +304,12 @@ def _after(command: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     "change",
     [
-        {"peft_type": "LOHA"}, {"bias": "all"}, {"use_dora": True}, {"lora_bias": True},
-        {"target_parameters": ["memory.weight_hh_l0"]}, {"init_lora_weights": "pissa_niter_4"},
-        {"lora_alpha": "much"}, {"alpha_pattern": {"(": 3}}, {"alpha_pattern": 3},
+        {"target_parameters": 3}, {"target_parameters": [3]},
+        {"lora_alpha": "much"}, {"lora_alpha": float("nan")}, {"lora_alpha": 1e999},
+        {"lora_alpha": True}, {"lora_alpha": 10**400},
+        {"alpha_pattern": {"(": 3}}, {"alpha_pattern": 3}, {"alpha_pattern": {".*": None}},
+        {"alpha_pattern": {"(a+)+b": 3}}, {"alpha_pattern": {".*.*.*.*.*.*x": 3}},
+        {"alpha_pattern": {"x" * 2000: 3}},
     ],
     ids=str,
 )  # fmt: skip
@@ -316,4 +321,35 @@ def test_configurations_of_peft_that_mean_something_else(
     edit(tmp_path / "a" / "adapter_config.json", **change)
     model = base()
     with refused(model, AdapterFile):
+        autolora.load(model, tmp_path / "a")
+
+
+OTHER_METHODS: dict[str, dict[str, object]] = {
+    "LOHA": {"peft_type": "LOHA"},
+    "no type": {"peft_type": None},
+    "biases": {"bias": "all"},
+    "DoRA": {"use_dora": True},
+    "lora_bias": {"lora_bias": True},
+    "QA-LoRA": {"use_qalora": True},
+    "KaSA": {"kasa_config": {}, "use_qalora": True},
+    "aLoRA": {"alora_invocation_tokens": [1]},
+    "layer_replication": {"layer_replication": [[0, 1]]},
+    "single tokens": {"trainable_token_indices": [1]},
+    **{
+        n: {"init_lora_weights": n} for n in ("pissa", "pissa_niter_4", "corda", "loftq", "lora_ga")
+    },
+    "OLoRA": {"init_lora_weights": "OLoRA"},
+}
+
+
+@pytest.mark.parametrize("name", OTHER_METHODS)
+def test_other_methods_are_refused_by_name(
+    name: str, trained: nn.Module, base: Make, tmp_path: Path
+) -> None:
+    with pytest.warns(UserWarning, match="peft cannot express"):
+        autolora.save(trained, tmp_path / "a", format="peft")
+    edit(tmp_path / "a" / "adapter_config.json", **OTHER_METHODS[name])
+    model = base()
+    words = {"no type": "None", "KaSA": "QA-LoRA"}.get(name, name)
+    with refused(model, NotPlainLora, words):
         autolora.load(model, tmp_path / "a")

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 import autolora
 from autolora.artifacts.folder import read
 from autolora.artifacts.merged import write_merged
+from autolora.errors import OtherBase
 from autolora.testing.stage import randomise
 
 Make = Callable[[], nn.Module]
 
-FORMATS = ["autolora", "peft"]
+FORMATS = ["autolora", "peft", "peft_uniform", "diffusers", "kohya"]
 
 
 def quietly(model: nn.Module, folder: Path, form: str) -> tuple[str, ...]:
@@ -134,6 +135,52 @@ def test_merged_weights_load_into_a_plain_model(
     plain = base()
     plain.load_state_dict(load_file(file))
     torch.testing.assert_close(plain(x), trained(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_tied_weights_merge_once_and_stand_under_both_names(form: str, tmp_path: Path) -> None:
+    """One file without an index, which a plain model reads with its weights tied or not."""
+
+    def make(*, tied: bool = True) -> nn.ModuleDict:
+        torch.manual_seed(0)
+        model = nn.ModuleDict({"look_up": nn.Embedding(11, 6), "predict": nn.Linear(6, 11, False)})
+        model["predict"].weight = nn.Parameter(model["look_up"].weight.detach().clone())
+        if tied:
+            model["predict"].weight = model["look_up"].weight
+        return model.double()
+
+    def answer(model: nn.ModuleDict) -> Tensor:
+        scores: Tensor = model["predict"](model["look_up"](torch.arange(11)))
+        return scores
+
+    trained = make()
+    randomise(autolora.attach(trained, {"look_up.weight": 3}, scale=0.3))
+    quietly(trained, tmp_path / "a", form)
+    file = tmp_path / "merged.safetensors"
+    assert write_merged(make(), tmp_path / "a", file) == 2
+    assert [p.name for p in tmp_path.glob("merged*")] == ["merged.safetensors"]
+    state = load_file(file)
+    assert set(state) == {"look_up.weight", "predict.weight"}
+    assert torch.equal(state["look_up.weight"], state["predict.weight"])
+    for tied in (True, False):
+        plain = make(tied=tied)
+        before = answer(plain)
+        plain.load_state_dict(state)
+        torch.testing.assert_close(answer(plain), answer(trained), atol=1e-9, rtol=1e-9)
+        assert (answer(plain) - before).abs().max() > 0.1
+        assert (plain["predict"].weight is plain["look_up"].weight) == tied
+
+
+def test_an_adapter_of_another_base_is_not_merged(
+    base: Make, trained: nn.Module, tmp_path: Path
+) -> None:
+    autolora.save(trained, tmp_path / "a")
+    other = base()
+    with torch.no_grad():
+        other.get_parameter("features.0.weight").add_(1)
+    with pytest.raises(OtherBase):
+        write_merged(other, tmp_path / "a", tmp_path / "merged.safetensors")
+    assert not (tmp_path / "merged.safetensors").exists()
 
 
 def test_a_head_alone_merges(base: Make, x: Tensor, tmp_path: Path) -> None:

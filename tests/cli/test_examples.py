@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from autolora.cli import adapters, app, look, pages, results, search
+from autolora.cli import adapters, app, arithmetic, look, pages, results, search
 
 Place = Any  # of conftest.py
-REGISTERED = (adapters, look, pages, results, search)  # importing them registers their commands
+# Importing them registers their commands.
+REGISTERED = (adapters, arithmetic, look, pages, results, search)
 COMMANDS = [
     (found.name or found.callback.__name__,) for found in app.registered_commands if found.callback
 ] + [("assets", found.name) for found in look.assets_app.registered_commands]
@@ -38,7 +39,8 @@ def ids(commands: list[tuple[str, ...]]) -> list[str]:
     return [" ".join(command) for command in commands]
 
 
-PLAIN = [c for c in COMMANDS if c[0] not in ("dashboard", "export", "apply", "search")]
+WRITERS = ("export", "apply", "merge", "resize", "stack", "extract")  # in the order that they need
+PLAIN = [c for c in COMMANDS if c[0] not in ("dashboard", "search", *WRITERS)]
 
 
 @pytest.fixture(autouse=True)
@@ -66,9 +68,13 @@ def test_every_command_is_known() -> None:
         "doctor",
         "env",
         "export",
+        "extract",
         "leaderboard",
+        "merge",
         "report",
+        "resize",
         "search",
+        "stack",
         "targets",
         "trials",
     ]
@@ -92,11 +98,11 @@ def test_json(finished: Place, monkeypatch: pytest.MonkeyPatch, command: tuple[s
 
 
 @pytest.mark.filterwarnings("default")
-def test_export_and_apply(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    for command in (("export",), ("apply",)):
-        ran = finished(*example(command))
+def test_commands_that_write(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in WRITERS:
+        ran = finished(*example((command,)))
         assert ran.returncode == 0, ran.stderr
-        assert as_json(finished, monkeypatch, example(command))
+        assert as_json(finished, monkeypatch, example((command,)))
     assert (finished.folder / "adapter" / "README.md").exists()
     assert (finished.folder / "merged.safetensors").stat().st_size > 8_000_000
 

@@ -1,5 +1,6 @@
 """PEFT itself reads what we write in its format, and we read what PEFT writes."""
 
+import copy
 import json
 import re
 import warnings
@@ -16,12 +17,22 @@ from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
 import autolora
-from autolora.artifacts.describe import describe
-from autolora.artifacts.formats.peft import expressible
-from autolora.errors import AdapterFile
+from autolora.artifacts.peft_write import expressible
+from autolora.errors import AdapterFile, NotPlainLora
 from autolora.lora import views
+from autolora.lora.attach import adapters
 from autolora.lora.example import Example
-from autolora.testing.stage import adapted, close, differ, randomise, stage
+from autolora.testing.stage import (
+    MODES,
+    Mode,
+    Stage,
+    adapted,
+    attach_everywhere,
+    close,
+    differ,
+    randomise,
+    stage,
+)
 
 # PEFT's own notices: no task type, a regex that its tied-weight check does not know.
 pytestmark = [
@@ -47,11 +58,26 @@ def within(example: Example) -> Example:
 
 EXAMPLES = {e.name: within(e) for view in views.all_views() for e in view.EXAMPLES}
 READS_WEIGHT = EXAMPLES.pop("only_weight_is_read")
+ASKS_FOR_TYPE = EXAMPLES.pop("lstm_cell")  # and PEFT's layer is of another
 
 
 def paths(model: nn.Module) -> list[tuple[str, bool]]:
     """Each target and whether PEFT can express it."""
-    return [(t.name, expressible(describe(model, t.layer))) for t in autolora.targets(model)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adapter = autolora.Adapter.capture(model) if attached_to(model) else made_for(model)
+    inside = expressible(adapter)
+    return [(name, name in inside) for name in adapter.targets]
+
+
+def attached_to(model: nn.Module) -> bool:
+    return bool(adapters(model))
+
+
+def made_for(model: nn.Module) -> autolora.Adapter:
+    made = copy.deepcopy(model)
+    attach_everywhere(made)
+    return autolora.Adapter.capture(made)
 
 
 def whole(example: Example) -> bool:
@@ -62,34 +88,49 @@ WHOLE = {name: e for name, e in EXAMPLES.items() if whole(e)}
 PARTLY = {name: e for name, e in EXAMPLES.items() if name not in WHOLE}
 
 
-def in_peft(model: nn.Module, folder: Path) -> nn.Module:
+def in_peft(model: nn.Module, folder: Path, mode: Mode = "eval") -> nn.Module:
     loaded: nn.Module = PeftModel.from_pretrained(model, folder, autocast_adapter_dtype=False)
-    return loaded.eval()
+    return loaded.train(mode == "train")
 
 
-def saved(model: nn.Module, folder: Path) -> tuple[str, ...]:
+def saved(model: nn.Module, folder: Path, form: str = "peft") -> tuple[str, ...]:
     """Saves in PEFT's format; what is kept beside must be warned about, and only that."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        beside = autolora.save(model, folder, format="peft")
+        beside = autolora.save(model, folder, format=form)
     assert len(said) == bool(beside)
     assert all(name in str(said[0].message) for name in beside)
     return beside
 
 
+@pytest.mark.parametrize("form", ["peft", "peft_uniform"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("example", WHOLE.values(), ids=WHOLE)
-def test_peft_answers_as_we_do(example: Example, tmp_path: Path) -> None:
-    made = adapted(example, "no_grad")
-    base = stage(example, "no_grad")
+def test_peft_answers_as_we_do(example: Example, mode: Mode, form: str, tmp_path: Path) -> None:
+    made, base = uneven(example, mode), stage(example, mode)
     assert differ(made.answer(), base.answer())
-    assert saved(made.model, tmp_path / "a") == ()
-    close(base.of(in_peft(base.model, tmp_path / "a")).answer(), made.answer())
+    assert saved(made.model, tmp_path / "a", form) == ()
+    close(base.of(in_peft(base.model, tmp_path / "a", mode)).answer(), made.answer())
+    read_twice(example, made, tmp_path)
+
+
+def uneven(example: Example, mode: Mode) -> Stage:
+    """An example with other ranks and scales at every target; some have none."""
+    made = stage(example, mode)
+    known = autolora.targets(made.model)
+    ranks = {t.name: min(1 + (i + 1) % 3, t.max_rank) for i, t in enumerate(known) if i % 4 != 3}
+    randomise(autolora.attach(made.model, ranks, scale=lambda rank: 0.4 / rank**0.5))
+    return made
 
 
 def test_what_peft_expresses_is_no_accident() -> None:
     assert set(WHOLE) == {
         "linear", "linear_tokens", "linear_wide", "embedding", "embedding_padding",
-        "conv1d", "conv2d", "conv2d_unbatched", "conv2d_large", "conv2d_pointwise", "conv3d",
+        "conv1d", "conv2d", "conv2d_unbatched", "conv2d_same", "conv2d_channels_last",
+        "conv2d_strided_pointwise", "conv2d_large", "conv2d_pointwise", "conv3d",
+        "rnn", "rnn_relu", "gru", "gru_packed", "lstm", "lstm_packed", "lstm_projected",
+        "lstm_both_ways_projected", "rnn_cell", "gru_cell",
+        "experts", "experts_at_once", "transposed_linear", "fused_attention",
     }  # fmt: skip
 
 
@@ -98,15 +139,21 @@ def test_what_peft_cannot_express_is_kept_beside(example: Example, tmp_path: Pat
     made = adapted(example, "no_grad")
     beside = saved(made.model, tmp_path / "a")
     assert set(beside) == {name for name, ok in paths(made.model) if not ok}
-    for form in ("a", "b"):
-        again = stage(example, "no_grad")
-        autolora.load(again.model, tmp_path / form)
-        close(again.answer(), made.answer())
-        if form == "a":
-            autolora.save(again.model, tmp_path / "b")
+    read_twice(example, made, tmp_path)
     if len(beside) == len(paths(made.model)):
         with pytest.raises(ValueError, match=r"load it with autolora\.load"):
             in_peft(stage(example, "no_grad").model, tmp_path / "a")
+
+
+def read_twice(example: Example, made: Stage, folder: Path) -> None:
+    """From PEFT's format, saved again in ours, and from there."""
+    for form in ("a", "b"):
+        again = stage(example, made.mode)
+        adapter = autolora.load(again.model, folder / form)
+        assert adapter.allocation == autolora.Adapter.capture(made.model).allocation
+        close(again.answer(), made.answer())
+        if form == "a":
+            autolora.save(again.model, folder / "b")
 
 
 @pytest.mark.parametrize("mode", ["eval", "no_grad"])
@@ -155,6 +202,59 @@ def test_a_layer_used_under_two_names_is_kept_beside(tmp_path: Path) -> None:
 
     made = adapted(Example("shared", model, lambda: (torch.randn(2, 6),)), "no_grad")
     assert saved(made.model, tmp_path / "a") == ("0.weight",)
+
+
+class Recurrent(nn.Module):
+    """Two recurrent layers whose paths end alike, and an attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory = nn.GRU(6, 6)
+        self.deep = nn.ModuleDict({"memory": nn.GRU(6, 6)})
+        self.alone = nn.GRU(6, 6)
+        self.attention = nn.MultiheadAttention(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.alone(self.deep["memory"](self.memory(x)[0])[0])[0]
+        scores: Tensor = self.attention(y, y, y)[0]
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("heads", "beside"),
+    [
+        ((), {"memory"}),  # PEFT finds parameters by the end of their path
+        (("attention.out_proj",), {"memory", "attention"}),  # and saves or adapts, not both
+        (("alone",), {"memory", "alone"}),
+    ],
+    ids=("no head", "inside", "beside"),
+)
+def test_layers_that_peft_takes_as_a_whole(
+    heads: tuple[str, ...], beside: set[str], tmp_path: Path
+) -> None:
+    example = Example("recurrent", Recurrent, lambda: (torch.randn(3, 2, 6),))
+    made, base, ours = (stage(example, "no_grad") for _ in range(3))
+    ranks = {t.name: 1 + i % 3 for i, t in enumerate(autolora.targets(made.model))}
+    ranks = {n: r for n, r in ranks.items() if "out_proj" not in n}
+    adapter = randomise(autolora.attach(made.model, ranks, scale=0.4)).also_train(*heads)
+    with torch.no_grad():
+        for parameter in adapter.also.values():
+            parameter.normal_()
+    found = saved(made.model, tmp_path / "a")
+    assert {n for n in found if n in ranks} == {n for n in ranks if n.split(".")[0] in beside}
+    autolora.load(ours.model, tmp_path / "a")
+    close(ours.answer(), made.answer())
+    part = base.of(Recurrent().double())
+    part.model.load_state_dict(base.model.state_dict())
+    within = autolora.attach(part.model, {n: r for n, r in ranks.items() if n not in found})
+    for name, factor in within.factors.items():
+        factor.load_state_dict(adapter.factors[name].state_dict())
+        factor.scale = 0.4
+    for name, value in adapter.also.items():
+        if name not in found:
+            with torch.no_grad():
+                part.model.get_parameter(name).copy_(value)
+    close(base.of(in_peft(base.model, tmp_path / "a")).answer(), part.answer())
 
 
 # --- a real network ------------------------------------------------------------------------
@@ -399,7 +499,6 @@ OTHERWISE: dict[str, Callable[[], nn.Module]] = {
     "grouped": lambda: nn.Conv1d(4, 4, 3, groups=2),
     "padded": lambda: nn.Conv1d(4, 4, 3, padding=1, padding_mode="circular"),
     "dilated": lambda: nn.Conv1d(4, 4, 3, padding="same", dilation=2),
-    "attention": lambda: nn.MultiheadAttention(4, 1),
 }
 
 
@@ -443,5 +542,5 @@ def test_an_adapter_of_peft_in_an_encoder_layer_is_read(tmp_path: Path) -> None:
 
 def test_dora_is_refused(mixed: Callable[[], Mixed], tmp_path: Path) -> None:
     by_peft(mixed(), tmp_path / "a", target_modules=["wave"], use_dora=True)
-    with pytest.raises(AdapterFile, match="use_dora is True; only plain LoRA is read"):
+    with pytest.raises(NotPlainLora, match="DoRA"):
         autolora.load(mixed(), tmp_path / "a")

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from autolora.lora import views
 from autolora.lora.example import Example
-from autolora.testing.reload import answers, loaded_elsewhere, save_all
-from autolora.testing.stage import MODES, Mode, same
+from autolora.testing.reload import answers, factors, loaded_elsewhere, save_all
+from autolora.testing.stage import MODES, Mode, close, same
 
 MODULES = [view.__name__ for view in views.all_views()]
 
@@ -25,4 +25,9 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
 @pytest.mark.parametrize("mode", MODES)
 def test_answers_are_the_same(example: Example, mode: Mode, elsewhere: dict[str, Tensor]) -> None:
     here = answers(example, mode)
+    close([elsewhere[key] for key in here], list(here.values()), 1e-12)
+
+
+def test_factors_are_the_same(example: Example, elsewhere: dict[str, Tensor]) -> None:
+    here = factors(example)
     same([elsewhere[key] for key in here], list(here.values()))

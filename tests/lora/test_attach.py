@@ -109,7 +109,7 @@ REFUSED: dict[str, tuple[Act, type[AutoloraError], str]] = {
         'no target matches "head.bias"; nearest: head.weight',
     ),
     "no such block": (
-        lambda m: attach(m, {"blocks.0.in_proj_weight": 1}),
+        lambda m: attach(m, {"blocks.0.in_proj_weight[quary]": 1}),
         NoSuchTarget,
         "nearest: blocks.0.in_proj_weight[",
     ),

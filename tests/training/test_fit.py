@@ -39,11 +39,12 @@ def test_training_lowers_the_loss_on_both_splits(points, proposal):
 
 
 def test_the_adapter_is_that_of_the_best_evaluation(points, proposal):
-    # Hot and long enough to get worse again before the end.
+    # Hot and long enough to get worse again before the end, with one of some seeds at least.
     wild = replace(proposal, learning_rate=1.0)
-    fitted = fit(points, wild, TrainingSettings(steps=40, evaluations=20, warmup=0.0), seed=0)
-    losses = [point.valid_loss for point in fitted.curve]
-    assert fitted.loss == min(losses) < losses[-1]
+    settings = TrainingSettings(steps=40, evaluations=20, warmup=0.0)
+    runs = (fit(points, wild, settings, seed=seed) for seed in range(8))
+    fitted = next(run for run in runs if run.curve[-1].valid_loss > run.loss)
+    assert fitted.loss == min(point.valid_loss for point in fitted.curve)
     model = points.model()
     fitted.adapter.attach_to(model)
     assert means(per_example(model, points, "valid")) == fitted.metrics

@@ -98,9 +98,10 @@ def test_a_copy_made_inside_is_no_half_thing(model: nn.Module, base: Tensor) -> 
     assert adapters(model) == ("default",)
 
 
-def test_a_weight_assigned_by_the_user_is_told(model: nn.Module) -> None:
-    """Assigning a parameter takes the adapted weight out of the layer, which nothing can stop."""
-    randomise(attach(model, {"0.weight": 2}))
+def test_a_weight_assigned_by_the_user_is_the_base_from_then_on(model: nn.Module) -> None:
+    """Assigning a parameter clears what shadows it in the layer; it is cast again."""
+    part = randomise(attach(model, {"0.weight": 2})).factors["0.weight"]
     model[0].weight = nn.Parameter(torch.ones(5, 6))
-    with pytest.raises(Disabled, match=r"0\.weight"):
-        merge(model)
+    torch.testing.assert_close(model[0].weight.dense(), 1 + part.dense())
+    merge(model)
+    torch.testing.assert_close(model[0].weight, 1 + part.dense())

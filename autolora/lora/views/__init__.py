@@ -1,8 +1,9 @@
 """Views: how a layer type names the blocks of its parameters.
 
-One file for each family of layers, with `LAYERS` (the classes), `blocks(layer, parameter)` and
-`EXAMPLES`. A view may also name in `SETTINGS` an attribute of an enclosing module that must have
-another value while a layer inside it is adapted.
+One file for each family of layers, with `LAYERS` (the classes, or the full names of classes of
+libraries that need not be there), `blocks(layer, parameter)` and `EXAMPLES`. A view may also tell
+layers by what they hold, with `by_shape(layer, parameter)`, and name in `SETTINGS` an attribute of
+an enclosing module that must have another value while a layer inside it is adapted.
 """
 
 import pkgutil
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from autolora.lora.example import Example
+from autolora.lora.layout import Layout, size
 
 
 @dataclass(frozen=True)
@@ -24,21 +26,30 @@ class Block:
     kind: str
     first_row: int
     rows: int
+    layout: Layout = "flat"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """An attribute of modules of a class, and its value while something inside is adapted."""
+    """An attribute of modules of a class, and its value while something inside is adapted.
 
-    layers: type[nn.Module]
+    With `everywhere`, while anything of the model is.
+    """
+
+    layers: type[nn.Module] | str
     attribute: str
     value: Any
+    everywhere: bool = False
+
+    def concerns(self, module: nn.Module) -> bool:
+        """Whether a module is of its class."""
+        return any(self.layers in (cls, _name(cls)) for cls in type(module).__mro__)
 
 
 class View(Protocol):
     """What a file of this folder offers."""
 
-    LAYERS: tuple[type[nn.Module], ...]
+    LAYERS: tuple[type[nn.Module] | str, ...]
     EXAMPLES: tuple[Example, ...]
 
     def blocks(self, layer: nn.Module, parameter: str) -> tuple[Block, ...]:
@@ -52,17 +63,44 @@ def all_views() -> tuple[View, ...]:
 
 
 @cache
-def _by_class() -> dict[type[nn.Module], View]:
+def _by_class() -> dict[type[nn.Module] | str, View]:
     return {layer: view for view in all_views() for layer in view.LAYERS}
 
 
 def blocks(layer: nn.Module, parameter: str) -> tuple[Block, ...]:
-    """How the view of the nearest class splits a parameter; another matrix is one block."""
-    view = next((v for cls in type(layer).__mro__ if (v := _by_class().get(cls))), None)
-    if view and (found := view.blocks(layer, parameter)):
+    """How the view of the nearest class splits a parameter; another tensor is one block."""
+    if (view := _view(layer)) and (found := view.blocks(layer, parameter)):
         return found
     value = layer._parameters[parameter]
-    return (Block(None, "matrix", 0, len(value)),) if value is not None and value.ndim == 2 else ()
+    if value is None or value.ndim < 2:
+        return ()
+    shaped = (view.by_shape(layer, parameter) for view in all_views() if hasattr(view, "by_shape"))
+    return next((found for found in shaped if found), None) or _bare(value)
+
+
+def _view(layer: nn.Module) -> View | None:
+    known = _by_class()
+    for cls in type(layer).__mro__:
+        if (view := known.get(cls) or known.get(_name(cls))) is not None:
+            return view
+    return None
+
+
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _bare(value: nn.Parameter) -> tuple[Block, ...]:
+    """A parameter of which nothing is known, in the layout with the higher possible rank."""
+    if value.ndim == 2:
+        return (Block(None, "matrix", 0, len(value)),)
+    sizes: dict[Layout, tuple[int, int]] = {
+        layout: size(value.shape, layout) for layout in ("flat", "stacked")
+    }
+    best = max(sizes, key=lambda layout: min(sizes[layout]))
+    if min(sizes[best]) == 1:  # a vector, however many dimensions it has
+        return ()
+    return (Block(None, "tensor", 0, sizes[best][0], best),)
 
 
 def settings() -> tuple[Setting, ...]:

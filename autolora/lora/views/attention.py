@@ -1,5 +1,8 @@
 """Attention: query, key and value are targets of their own, packed in one parameter or not."""
 
+from functools import partial
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
@@ -76,6 +79,44 @@ class PaddedEncoder(nn.Module):
         return out.masked_fill(padding[..., None], 0)
 
 
+class MaskedAttention(nn.Module):
+    """Attention that gives its weights, under both masks, with an empty key to attend to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(
+            8, 2, batch_first=True, bias=False, add_bias_kv=True, add_zero_attn=True
+        )
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the positions gather, and from where."""
+        length = x.shape[1]
+        later = torch.ones(length, length, dtype=torch.bool).triu(1)
+        padding = torch.zeros(x.shape[:2], dtype=torch.bool)
+        padding[0, -1] = True
+        out: tuple[torch.Tensor, torch.Tensor] = self.attention(
+            x, x, x, attn_mask=later, key_padding_mask=padding, average_attn_weights=False
+        )
+        return out
+
+
+class Translator(nn.Module):
+    """Encoder and decoder, causal, the norm before or after."""
+
+    def __init__(self, *, norm_first: bool) -> None:
+        super().__init__()
+        how: Any = {"batch_first": True, "norm_first": norm_first}
+        layer = nn.TransformerEncoderLayer(8, 2, 12, 0.0, **how)
+        encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=not norm_first)
+        self.transformer = nn.Transformer(8, 2, 1, 1, 12, 0.0, custom_encoder=encoder, **how)
+
+    def forward(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The states of the target."""
+        mask = self.transformer.generate_square_subsequent_mask(target.shape[1], dtype=source.dtype)
+        out: torch.Tensor = self.transformer(source, target, tgt_mask=mask, tgt_is_causal=True)
+        return out
+
+
 def _encoder_layer() -> nn.TransformerEncoderLayer:
     return nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True)
 
@@ -92,6 +133,15 @@ EXAMPLES = (
         "padded_encoder",
         PaddedEncoder,
         lambda: (_sequence(2, 5, 8), torch.tensor([[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]) > 0),
+    ),
+    Example("masked_attention", MaskedAttention, lambda: (_sequence(2, 5, 8),)),
+    *(
+        Example(
+            f"transformer_{where}",
+            partial(Translator, norm_first=where == "norm_first"),
+            lambda: (_sequence(2, 5, 8), _sequence(2, 4, 8)),
+        )
+        for where in ("norm_first", "norm_last")
     ),
     Example(
         "decoder_layer",

@@ -24,6 +24,20 @@ EXAMPLES = (
         lambda: (torch.tensor([[0, 1, 2, 2], [3, 4, 0, 8]]),),
     ),
     Example(
+        "embedding_bag_sum",
+        lambda: nn.EmbeddingBag(9, 6, mode="sum", padding_idx=2, include_last_offset=True),
+        lambda: (
+            torch.tensor([1, 2, 4, 5, 4, 3, 0, 8]),
+            torch.tensor([0, 3, 3, 8]),
+            torch.randn(8),
+        ),
+    ),
+    Example(
+        "embedding_bag_max",
+        lambda: nn.EmbeddingBag(9, 6, mode="max"),
+        lambda: (torch.randint(9, (3, 4)),),
+    ),
+    Example(
         "embedding_bag",
         lambda: nn.EmbeddingBag(9, 6, mode="mean"),
         lambda: (torch.randint(9, (3, 4)),),

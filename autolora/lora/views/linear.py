@@ -44,7 +44,33 @@ class Tied(nn.Module):
         return scores
 
 
+class Doubled(nn.Linear):
+    """A linear layer with a forward of its own, which scales its input."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002
+        """Twice the input, multiplied."""
+        return super().forward(2 * input)
+
+
+class CalledTwice(nn.Module):
+    """One layer under two names, and its weight in a third."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(6, 6)
+        self.second = self.first
+        self.third = nn.Linear(6, 6)
+        self.third.weight = self.first.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Through all three."""
+        out: torch.Tensor = self.third(torch.tanh(self.second(torch.tanh(self.first(x)))))
+        return out
+
+
 EXAMPLES = (
+    Example("linear_subclass", lambda: Doubled(7, 5), lambda: (torch.randn(3, 7),)),
+    Example("shared", CalledTwice, lambda: (torch.randn(3, 6),)),
     Example("linear", lambda: nn.Linear(7, 5), lambda: (torch.randn(3, 7),)),
     Example("linear_tokens", lambda: nn.Linear(7, 5, bias=False), lambda: (torch.randn(2, 3, 7),)),
     Example("linear_wide", lambda: nn.Linear(64, 48), lambda: (torch.randn(40, 64),)),

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from autolora.lora.example import Example
 from autolora.lora.views import Block
@@ -52,6 +53,25 @@ class Stepped(nn.Module):
         return last
 
 
+class Packed(nn.Module):
+    """A recurrent layer over sequences of different lengths."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """The states, zero after each end."""
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        out: Tensor = pad_packed_sequence(self.layer(packed)[0], batch_first=True)[0]
+        return out
+
+
+def _packed(name: str, layer: Callable[[], nn.Module]) -> Example:
+    inputs = (torch.randn(3, 6, 5), torch.tensor([4, 6, 1]))
+    return Example(name, lambda: Packed(layer()), lambda: (torch.randn_like(inputs[0]), inputs[1]))
+
+
 def _cell(name: str, cell: Callable[[], nn.Module]) -> Example:
     return Example(name, lambda: Stepped(cell()), lambda: (torch.randn(3, 2, 5), torch.randn(2, 4)))
 
@@ -65,6 +85,10 @@ EXAMPLES = (
     _layer("gru", lambda: nn.GRU(5, 4, num_layers=2, bidirectional=True)),
     _layer("lstm", lambda: nn.LSTM(5, 4, num_layers=2, bidirectional=True)),
     _layer("lstm_projected", lambda: nn.LSTM(5, 6, proj_size=4, bias=False)),
+    _layer("rnn_relu", lambda: nn.RNN(5, 8, nonlinearity="relu", bidirectional=True)),
+    _layer("lstm_both_ways_projected", lambda: nn.LSTM(5, 6, 2, proj_size=3, bidirectional=True)),
+    _packed("lstm_packed", lambda: nn.LSTM(5, 4, batch_first=True)),
+    _packed("gru_packed", lambda: nn.GRU(5, 4, bidirectional=True, batch_first=True)),
     _cell("rnn_cell", lambda: nn.RNNCell(5, 4)),
     _cell("gru_cell", lambda: nn.GRUCell(5, 4)),
     _cell("lstm_cell", lambda: nn.LSTMCell(5, 4)),
