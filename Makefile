@@ -14,7 +14,7 @@ test: .venv/dev browser
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 slow: .venv/dev browser
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow --ignore=tests/models
 
 # Whole models and real weights in float64: several gigabytes of memory, so one process.
 models: .venv/dev
