@@ -1,36 +1,22 @@
 """Attach and detach: which weight a layer finds under a parameter's name."""
 
-import math
-import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
-from autolora.errors import (
-    AdapterName,
-    AttachedTooLate,
-    NoProbability,
-    NoScale,
-    NoSuchTarget,
-    NotAttached,
-    NothingToTrain,
-    RefusedTarget,
-)
+from autolora.errors import NotAttached
 from autolora.lora import products, sealed
 from autolora.lora.allocation import Allocation
-from autolora.lora.delta import Delta
+from autolora.lora.attached import Attached, adapters, attached
+from autolora.lora.checks import check_dropout, check_name, check_refused, check_whole, finite
 from autolora.lora.freeze import (
-    claim,
     freeze,
     is_frozen,
     restore_surroundings,
     set_surroundings,
     thaw,
-    trained_beside,
 )
 from autolora.lora.low_rank import LowRank
 from autolora.lora.scale import Constant
@@ -44,79 +30,11 @@ from autolora.lora.shadow import (
     split_key,
     users_of,
 )
-from autolora.lora.targets import (
-    Target,
-    base_modules,
-    every_target,
-    join,
-    refusals,
-    target_name,
-)
-from autolora.registry import nearest
+from autolora.lora.targets import Target, base_modules, every_target
 
 __all__ = ["Attached", "adapters", "attach", "attached", "detach", "disabled"]
 
 assert products  # importing the folder registers the products
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-
-
-@dataclass(frozen=True)
-class Attached:
-    """An adapter in place on a model: its targets and their factors, by target name."""
-
-    model: nn.Module
-    name: str
-    targets: Mapping[str, Target]
-    factors: Mapping[str, LowRank]
-    also: dict[str, nn.Parameter] = field(default_factory=dict)
-
-    @property
-    def allocation(self) -> Allocation:
-        """The rank of every target."""
-        return Allocation({name: part.rank for name, part in self.factors.items()})
-
-    @property
-    def scales(self) -> dict[str, float]:
-        """The effective scale of every target."""
-        return {name: part.scale for name, part in self.factors.items()}
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """What is trained: the factors, then the parameters trained in full."""
-        for part in self.factors.values():
-            yield from part.parameters()
-        yield from self.also.values()
-
-    def also_train(self, *modules: str) -> "Attached":
-        """Trains modules in full beside the deltas: a new head, say.
-
-        Their values are saved with the adapter, and `detach` leaves them as trained.
-
-        Raises:
-            NoSuchTarget: if the model has no module of that name.
-            NothingToTrain: if a module has no parameters.
-        """
-        found = [_parameters(self.model, module) for module in modules]
-        for path, parameter in (item for named in found for item in named.items()):
-            self.also[path] = parameter
-            claim(self.model, path, self.name)
-            parameter.requires_grad_(True)
-        return self
-
-    def requires_grad_(self, flag: bool = True) -> "Attached":
-        """Whether this adapter is trained: off, it stays as it is while others learn.
-
-        Its delta still counts; only its gradients are not formed.
-        """
-        for parameter in self.parameters():
-            parameter.requires_grad_(flag)
-        return self
-
-    def reset(self, init: str = "kaiming") -> "Attached":
-        """Starts the factors anew; see `LowRank.reset`."""
-        for part in self.factors.values():
-            part.reset(init)
-        return self
 
 
 def attach(
@@ -158,16 +76,16 @@ def attach(
     24
     """
     ranks = Allocation(allocation)
-    _check_name(model, name)
-    _check_whole(model)
+    check_name(model, name)
+    check_whole(model)
     check_shown(model)
     sealed.check_open_to_gradients(model)
     known = every_target(model)
-    _check_refused(model, ranks, known)
+    check_refused(model, ranks, known)
     by_name = ranks.checked(known)
-    _check_dropout(dropout)
+    check_dropout(dropout)
     rule = scale if callable(scale) else Constant(scale)
-    scales = {rank: _finite(rule(rank), rank) for rank in set(ranks.values())}
+    scales = {rank: finite(rule(rank), rank) for rank in set(ranks.values())}
     freeze(model)
     users = users_of(model)
     factors = {}
@@ -178,44 +96,6 @@ def attach(
         factors[target.name] = part
     set_surroundings(model)
     return Attached(model, name, {n: by_name[n] for n in ranks}, factors)
-
-
-def attached(model: nn.Module, name: str = "default") -> Attached:
-    """The adapter of a name on a model that carries it, after a copy or a pickle, say.
-
-    Raises:
-        NotAttached: if the model carries no such adapter.
-    """
-    known = {target.name: target for target in every_target(model)}
-    factors = {
-        target: part
-        for path, layer in base_modules(model)
-        for parameter, delta in deltas_of(layer).items()
-        for key, part in delta.parts().items()
-        for adapter, block in (split_key(key),)
-        if adapter == name and (target := target_name(path, parameter, block))
-    }
-    also = {
-        join(path, n): p
-        for path, module in base_modules(model)
-        for n, p in module._parameters.items()
-        if p is not None and trained_beside(module, n, name)
-    }
-    # An adapter of rank 0 everywhere leaves no delta that tells its name.
-    if not is_frozen(model) or name not in (adapters(model) or (name,)):
-        raise NotAttached(f'read under the name "{name}"')
-    return Attached(model, name, {n: known[n] for n in factors}, factors, also)
-
-
-def adapters(model: nn.Module) -> tuple[str, ...]:
-    """The names of the adapters that have a delta on a model, in the order of attachment."""
-    keys = (
-        key
-        for _, layer in base_modules(model)
-        for delta in deltas_of(layer).values()
-        for key in delta.parts()
-    )
-    return tuple(dict.fromkeys(split_key(key)[0] for key in keys))
 
 
 def detach(model: nn.Module, name: str | None = None) -> None:
@@ -263,60 +143,3 @@ def _part(layer: nn.Module, target: Target, rank: int, *, scale: float, dropout:
         part = LowRank(target.rows, target.columns, rank, scale=scale, dropout=dropout)
     dtype = torch.promote_types(base.dtype, torch.float32)
     return part.to(device=base.device, dtype=dtype).train(layer.training)
-
-
-def _check_name(model: nn.Module, name: str) -> None:
-    if not _NAME.fullmatch(name) or hasattr(Delta(1, 1), name):
-        raise AdapterName(
-            f'"{name}" cannot name an adapter; use up to 64 letters, digits, "-" and "_" '
-            "that are no attribute of a module"
-        )
-    if name in adapters(model):
-        raise AdapterName(
-            f'the model already carries an adapter named "{name}"; '
-            "choose another name or call autolora.detach(model) first"
-        )
-
-
-def _check_whole(model: nn.Module) -> None:
-    """Neither DDP nor FSDP2 would learn of factors that come later."""
-    fsdp = sys.modules.get("torch.distributed.fsdp")  # slow to load; without it nothing is split
-    spread = (nn.parallel.DistributedDataParallel, *([fsdp.FSDPModule] if fsdp else []))
-    for module in model.modules():
-        if isinstance(module, spread):
-            raise AttachedTooLate(type(module).__name__)
-
-
-def _parameters(model: nn.Module, module: str) -> dict[str, nn.Parameter]:
-    """The base parameters of a module by their path in the model."""
-    paths = dict(base_modules(model))
-    if module not in paths:
-        raise NoSuchTarget(module, nearest(module, paths))
-    named = {
-        join(module, inner, name): parameter
-        for inner, layer in base_modules(paths[module])
-        for name, parameter in layer._parameters.items()
-        if parameter is not None
-    }
-    if not named:
-        raise NothingToTrain(module)
-    return named
-
-
-def _finite(scale: float, rank: int) -> float:
-    if not math.isfinite(scale):
-        raise NoScale(scale, rank)
-    return float(scale)
-
-
-def _check_dropout(dropout: float) -> None:
-    if not 0 <= dropout < 1:
-        raise NoProbability(dropout)
-
-
-def _check_refused(model: nn.Module, ranks: Allocation, known: tuple[Target, ...]) -> None:
-    names = {target.name for target in known}
-    asked = {name.partition("[")[0] for name in ranks if name not in names}
-    for refusal in refusals(model):
-        if refusal.name in asked:
-            raise RefusedTarget(refusal.name, refusal.reason, refusal.remedy)
