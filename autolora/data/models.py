@@ -20,6 +20,9 @@ from autolora.errors import CodeNotAllowed, MissingExtra, NoSuchModel, UnknownNa
 def build(name: str, *, allow_code: bool = False) -> nn.Module:
     """A model by its name, or by `package.module:function` where code is allowed.
 
+    A model of a name is equal at every call, its new head included, so that an adapter of it finds
+    its base again; the caller's random numbers go on as if nothing had been drawn.
+
     Raises:
         UnknownName: if there is no model of that name.
         CodeNotAllowed: if the name is code and code is not allowed.
@@ -28,7 +31,9 @@ def build(name: str, *, allow_code: bool = False) -> nn.Module:
     if ":" not in name:
         if name not in MODELS:
             raise UnknownName("model", name, MODELS)
-        return MODELS[name]()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return MODELS[name]()
     if not allow_code:
         raise CodeNotAllowed(name)
     return _from_code(name)

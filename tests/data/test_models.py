@@ -40,6 +40,14 @@ class TestMobileNetV2:
         differing = [name for name in first if not torch.equal(first[name], second[name])]
         assert differing == ["classifier.1.weight", "classifier.1.bias"]
 
+    def test_by_name_it_is_the_same_at_every_call_and_draws_nothing(self):
+        torch.manual_seed(3)
+        expected = torch.rand(2)
+        torch.manual_seed(3)
+        first, second = build("mobilenet_v2").state_dict(), build("mobilenet_v2").state_dict()
+        assert torch.equal(torch.rand(2), expected)
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
     def test_models_are_independent(self):
         first = mobilenet_v2()
         with torch.no_grad():
