@@ -1,8 +1,8 @@
 """One formula for convolutions of one, two and three dimensions.
 
 A kernel seen as the matrix `flatten(1)` has rows = output channels and columns = a patch of one
-group. So `down` is a kernel of rank output channels, applied to each group alike, and `up` a
-1 × 1 convolution within each group: no group sees another, and the rank need not divide anything.
+group. So `down` is a kernel of rank output channels and `up` a 1 × 1 convolution. Groups take the
+sum: there no group sees another, and the rank need not divide anything.
 """
 
 import math
@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from autolora.lora import fused
 from autolora.lora.delta import Factors
-from autolora.lora.layout import added
 from autolora.lora.weight import AdaptedWeight, product
 
 # Measured on a CPU for layers of MobileNetV2 (docs/decisions/0007): a convolution with few output
@@ -55,28 +54,24 @@ def conv(  # noqa: PLR0913 — the signature is torch's
     dropout, space = weight.delta.dropout, weight.ndim - 2
     strides = _each(stride, space)
     positions = input.numel() // input.shape[-space - 1] // math.prod(strides)
-    if dropout is None:
-        return NotImplemented
     # Apart, a grouped convolution would need the hidden channels once for each group.
-    apart = groups == 1 and weight.apart(_cost(weight, input.numel(), positions), positions)
+    if dropout is None or groups > 1:
+        return NotImplemented
+    if not weight.apart(_cost(weight, input.numel(), positions), positions):
+        return NotImplemented
     dtype = fused.dtype_of(input)
     base, factors = weight.base, weight.delta.factors().to(dtype)
     plain = not fused.possible(base, bias, input, *factors[:2]) or isinstance(padding, str)
-    if not apart and (dropout or plain or not torch.is_grad_enabled()):
-        return NotImplemented
-    if plain or dropout or input.ndim != space + 2 or (apart and groups > 1):
-        rest = stride, padding, dilation, groups
+    if plain or dropout or input.ndim != space + 2:
+        rest = stride, padding, dilation
         through = F.dropout(input, dropout) if dropout else input
-        return _CONVOLVE[space - 1](input, base, bias, *rest) + _thin(
-            through, weight, factors, rest
-        )
+        delta = _thin(through, weight, factors, rest)
+        return _CONVOLVE[space - 1](input, base, bias, *rest) + delta
     how = Geometry(strides, _each(padding, space), _each(dilation, space), groups)
     with fused.exactly(input.device.type):
         x, base, bias = fused.cast(dtype, input, base, bias)
         arguments = x, base, bias, *factors, how
-        if torch.is_grad_enabled():
-            return (_Apart if apart else _Sum).apply(*arguments)
-        return _apart(*arguments)[0]
+        return _Apart.apply(*arguments) if torch.is_grad_enabled() else _apart(*arguments)[0]
 
 
 def _cost(weight: AdaptedWeight, inputs: int, positions: int) -> float:
@@ -94,11 +89,10 @@ def _thin(
     how: tuple[Any, ...],
 ) -> Tensor:
     up, down, scale = factors
-    space, groups = weight.ndim - 2, how[-1]
-    convolve = _CONVOLVE[space - 1]
-    kernel = down.view(-1, *weight.shape[1:]).repeat(groups, *(1,) * (space + 1))
+    space = weight.ndim - 2
+    convolve, kernel = _CONVOLVE[space - 1], down.view(-1, *weight.shape[1:])
     hidden = convolve(input, kernel if scale == 1 else kernel * scale, None, *how)
-    return convolve(hidden, up.view(*up.shape, *(1,) * space), groups=groups)
+    return convolve(hidden, up.view(*up.shape, *(1,) * space))
 
 
 def _each(value: Any, space: int) -> tuple[int, ...]:
@@ -167,30 +161,6 @@ class _Apart(torch.autograd.Function):
                 to_input.add_(to_base)  # type: ignore[arg-type]
         to_up = None if to_up is None else to_up.reshape(up.shape).mul_(ctx.scale)
         to_down = None if to_kernel is None else to_kernel.reshape(down.shape)
-        return to_input, None, None, to_up, to_down, None, None
-
-
-class _Sum(torch.autograd.Function):
-    """The sum of base and delta, formed again in the backward pass rather than kept."""
-
-    @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> Tensor:
-        x, base, bias, up, down, ctx.scale, ctx.how = arguments
-        ctx.save_for_backward(x, base, up, down)
-        return _CONVOLVE[base.ndim - 3](x, added(base, up, down, ctx.scale), bias, *ctx.how)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, base, up, down = ctx.saved_tensors
-        needs = ctx.needs_input_grad
-        whole = added(base, up, down, ctx.scale) if needs[0] else base
-        trained = needs[3] or needs[4]
-        to_input, to_sum = _slopes(grad, x, whole, ctx.how, (needs[0], trained))
-        to_up = to_down = None
-        if to_sum is not None:
-            slopes = to_sum.reshape(len(to_sum), -1)
-            to_up = (slopes @ down.T).mul_(ctx.scale) if needs[3] else None
-            to_down = (up.T @ slopes).mul_(ctx.scale) if needs[4] else None
         return to_input, None, None, to_up, to_down, None, None
 
 
