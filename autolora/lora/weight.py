@@ -96,7 +96,7 @@ class AdaptedWeight:
         """Whether multiplying by base and delta apart is cheaper than by their sum.
 
         Both are estimated in multiplications. The sum costs its forming and, in training, a
-        second forming and a gradient of the weight's size (docs/decisions/0007).
+        gradient of the weight's size, multiplied by both factors (docs/decisions/0007).
 
         Args:
             thin: What the two thin products cost, in training with their gradients.
