@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from autolora.cli.app import Json, Storage, StudyName, command
+from autolora.cli.app import Format, Json, Storage, StudyName, command
 from autolora.cli.output import show
 
 
@@ -13,7 +13,7 @@ from autolora.cli.output import show
 def export(  # noqa: PLR0913 — one option each
     study: StudyName,
     to: Annotated[Path, typer.Option(help="The folder to write.")],
-    format: Annotated[str, typer.Option(help="autolora or peft.")] = "autolora",  # noqa: A002
+    format: Format = "autolora",  # noqa: A002
     arm: Annotated[str | None, typer.Option(help="Another arm than the best one's.")] = None,
     storage: Storage = None,
     as_json: Json = False,

@@ -44,6 +44,7 @@ Storage = Annotated[
         show_default=False,
     ),
 ]
+Format = Annotated[str, typer.Option(help="autolora, peft, peft_uniform, diffusers or kohya.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or YAML file.")]
 

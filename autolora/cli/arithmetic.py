@@ -5,11 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from autolora.cli.app import Json, command
+from autolora.cli.app import Format, Json, command
 from autolora.cli.output import show, table
 
 To = Annotated[Path, typer.Option(help="The folder to write.")]
-Format = Annotated[str, typer.Option(help="autolora, peft, diffusers or kohya.")]
 Rank = Annotated[int | None, typer.Option(help="The highest rank of every target.")]
 Parameters = Annotated[int | None, typer.Option(help="A budget over all targets together.")]
 Energy = Annotated[

@@ -101,7 +101,7 @@ class Delta(nn.Module):
             part = active[0][1]
             return Factors(part.up, part.down, part.strength)
         rows = self.rows
-        ups = [_placed(part.up, first, rows) for first, part in active]
+        ups = [placed(part.up, first, rows) for first, part in active]
         downs = [_scaled(part.down, part.strength) for _, part in active]
         return Factors(torch.cat(ups, 1), torch.cat(downs), 1.0)
 
@@ -205,7 +205,8 @@ def _version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def _placed(up: Tensor, first: int, rows: int) -> Tensor:
+def placed(up: Tensor, first: int, rows: int) -> Tensor:
+    """The `up` of a block as one of the whole matrix: zero in all other rows."""
     below = rows - first - len(up)
     return F.pad(up, (0, 0, first, below)) if first or below else up
 

@@ -210,12 +210,6 @@ def _cut(part: Part, first: int, last: int) -> Rows:
     return Rows(up, part.down, len(up), part.scale, part.dropout, part.training)
 
 
-def placed(up: Tensor, first: int, rows: int) -> Tensor:
-    """`up` of a block as one of the whole matrix: zero in all other rows."""
-    below = rows - first - len(up)
-    return F.pad(up, (0, 0, first, below)) if first or below else up
-
-
 def dropped(x: Tensor, part: Part) -> Tensor:
     """An input as a part sees it: in training some of it is dropped."""
     return F.dropout(x, part.dropout) if part.training and part.dropout else x

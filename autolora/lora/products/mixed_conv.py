@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autolora.lora import fused
-from autolora.lora.route import Part, dropped, placed
+from autolora.lora.delta import placed
+from autolora.lora.route import Part, dropped
 from autolora.lora.weight import AdaptedWeight, product
 
 _CONVOLVE = (F.conv1d, F.conv2d, F.conv3d)

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autolora.lora import fused
-from autolora.lora.route import Part, placed
+from autolora.lora.delta import placed
+from autolora.lora.route import Part
 from autolora.lora.weight import AdaptedWeight, product
 
 
