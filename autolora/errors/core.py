@@ -117,6 +117,17 @@ class AttachedTooLate(UsageError):
         )
 
 
+class NotSettled(UsageError):
+    """A model that FSDP2 has split, called before FSDP2 has found its parameters."""
+
+    def __init__(self, parameter: str) -> None:
+        super().__init__(
+            f'FSDP2 looks for the parameter it split under the name "{parameter}" and finds an '
+            "adapted weight; after fully_shard, call unshard() and reshard() of every FSDPModule "
+            "once, within `with autolora.disabled(model):`"
+        )
+
+
 class NothingToTrain(UsageError):
     """A module that should be trained in full and has nothing to train."""
 
@@ -215,6 +226,16 @@ class NoSuchAdapter(UsageError):
         super().__init__(
             f"the model carries no adapter named {name!r}, but {carried}; "
             "name one of them for each sample, or None for the base"
+        )
+
+
+class ForgottenBatch(UsageError):
+    """A backward pass that computes something anew, so late that nobody knows its adapters."""
+
+    def __init__(self, batches: int) -> None:
+        super().__init__(
+            f"a checkpoint is computed anew more than {batches} mixed batches after it, and which "
+            "adapters its samples named is kept no longer; call the backward pass sooner"
         )
 
 

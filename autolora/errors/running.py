@@ -1,6 +1,7 @@
 """What a running study says: its arms, workers, training."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from autolora.errors.kinds import AutoloraError, UsageError, listed
 
@@ -43,6 +44,38 @@ class Diverged(AutoloraError):
         )
 
 
+class OutOfMemory(AutoloraError):
+    """A batch that does not fit; `parts` and `ledger` tell how it was divided, what it cost."""
+
+    def __init__(self, batch_size: int, parts: int, reason: str, ledger: Any) -> None:
+        super().__init__(
+            f"a batch of {batch_size} examples in {parts} part(s) does not fit into memory "
+            f"({reason}); lower training.batch_size or raise training.accumulate"
+        )
+        self.parts = parts
+        self.ledger = ledger
+
+
+class EvaluatesNothing(UsageError):
+    """A metric that an evaluation does not give."""
+
+    def __init__(self, metric: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f'the evaluation gives no "{metric}"; it gives {listed(known)}: name one of them as '
+            "metric"
+        )
+
+
+class NoFeatures(UsageError):
+    """A probe whose features cannot be kept."""
+
+    def __init__(self, reasons: str) -> None:
+        super().__init__(
+            "head_start: probe needs the features below the head, which cannot be kept "
+            f"({reasons}); write head_start: random"
+        )
+
+
 class NoDevice(UsageError):
     """A device that this machine or this torch does not have."""
 
@@ -50,4 +83,15 @@ class NoDevice(UsageError):
         super().__init__(
             f'there is no device "{device}" here; write cpu, cuda or cuda:N for a GPU that '
             "torch sees, or auto"
+        )
+
+
+class OtherPath(AutoloraError):
+    """A model that does not do the same with every batch in its frozen part."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(
+            f"{module} lies below all that is trained and its activations were kept, but the model "
+            "now uses it in another way than when they were recorded; switch the frozen-prefix "
+            "cache off for this model"
         )

@@ -1,13 +1,15 @@
 """The pretrained models mean something: a wrong order of weights would load just as well."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from autolora.data import minilm, smollm2, whisper
+from autolora.data import gguf, minilm, pretrained, whisper
 from autolora.data.assets import fetch
 from autolora.data.models import build
+from autolora.data.pretrained import Pretrained
 from autolora.errors import FetchFailed, MissingExtra
 
 
@@ -90,10 +92,11 @@ def test_models_are_independent_and_draw_nothing(built, name):
     ("module", "make"),
     [
         (minilm, minilm._pristine.__wrapped__),
-        (smollm2, smollm2._pristine.__wrapped__),
+        (pretrained, lambda: pretrained.load.__wrapped__(Pretrained("mine", Path()), "AutoModel")),
+        (gguf, lambda: gguf._convert(Path("mine.gguf"), Path())),
         (whisper, lambda: whisper._pristine.__wrapped__(2)),
     ],
-    ids=["minilm", "smollm2", "whisper"],
+    ids=["minilm", "folder", "gguf", "whisper"],
 )
 def test_without_transformers_the_extra_is_named(monkeypatch, module, make):
     monkeypatch.setitem(sys.modules, "transformers", None)

@@ -1,0 +1,1 @@
+"""Recordings: read, resampled, turned into what a model hears, and kept."""

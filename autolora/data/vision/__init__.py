@@ -1,0 +1,1 @@
+"""Images as tensors, and networks that look at them."""
