@@ -14,6 +14,7 @@ class Best:
         self._parameters = list(attached.parameters())
         self._kept: list[Tensor] = []
         self._evaluated: Evaluated | None = None
+        self._since = 0
 
     @property
     def evaluated(self) -> Evaluated:
@@ -24,9 +25,15 @@ class Best:
     def keep_if_better(self, evaluated: Evaluated) -> None:
         """Keeps the tensors as they are now if this evaluation is the best."""
         loss = evaluated.point.valid_loss
+        self._since += 1
         if self._evaluated is None or loss < self._evaluated.point.valid_loss:
             self._evaluated = evaluated
+            self._since = 0
             self._kept = [p.detach().clone() for p in self._parameters]
+
+    def stale(self, patience: int | None) -> bool:
+        """Whether the latest evaluations, `patience` of them, brought nothing better."""
+        return patience is not None and self._since >= patience
 
     @torch.no_grad()
     def restore(self) -> None:

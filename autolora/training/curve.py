@@ -24,3 +24,11 @@ class Ledger:
     example_passes: int
     seconds: float
     peak_bytes: int
+
+    def __add__(self, other: "Ledger") -> "Ledger":
+        """What two runs cost, one after the other."""
+        return Ledger(
+            self.example_passes + other.example_passes,
+            self.seconds + other.seconds,
+            max(self.peak_bytes, other.peak_bytes),
+        )

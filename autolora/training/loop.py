@@ -1,4 +1,4 @@
-"""The loop itself: batches, updates, and an evaluation whenever one is due."""
+"""The only training loop: batches, updates, and an evaluation whenever one is due."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -10,15 +10,16 @@ from torch import Tensor
 
 from autolora.errors import Diverged
 from autolora.lora.attach import Attached
+from autolora.training.batch import Batch
 from autolora.training.curve import CurvePoint
 from autolora.training.device import moved, precise
-from autolora.training.evaluate import means, per_example
+from autolora.training.evaluate import Around, Passing, answered, nothing_around, values
 from autolora.training.meter import Meter
 from autolora.training.modes import train
 from autolora.training.schedule import share
 from autolora.training.seeds import ORDER, derived
 from autolora.training.settings import TrainingSettings
-from autolora.training.task import Task
+from autolora.training.task import Split, Task
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,32 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Loop:
-    """A task, an attached adapter, and how to train it."""
+    """A task, an attached adapter, and how to train it.
+
+    `parts` says into how many smaller ones each batch is divided, beside what the settings say;
+    `around` gives, for a split, the context in which each batch goes through the model.
+    """
 
     task: Task
     attached: Attached
     settings: TrainingSettings
-    device: torch.device
     seed: int
+    parts: int = 1
+    around: Mapping[Split, Around] | None = None
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.attached.model.parameters()).device
 
     def evaluations(self, peak_rate: float, meter: Meter) -> Iterator[Evaluated]:
-        """Trains, and gives each evaluation when it is due."""
+        """Trains, and gives each evaluation when it is due; with nothing to train, one at the end.
+
+        Rank 0 everywhere on a task without a head is the base itself.
+        """
         settings = self.settings
+        if not list(self.attached.parameters()):
+            yield self._evaluated(settings.steps, math.nan, 0.0, meter)
+            return
         optimizer = torch.optim.AdamW(
             self.attached.parameters(), lr=peak_rate, weight_decay=settings.weight_decay
         )
@@ -60,21 +76,43 @@ class Loop:
     def _step(self, optimizer: torch.optim.Optimizer, batch: Any) -> Tensor:
         """One update; gives the loss before it."""
         optimizer.zero_grad()
-        with precise(self.settings.precision, self.device):
-            loss = self.task.loss(self.attached.model, moved(batch, self.device))
-        loss.backward()  # type: ignore[no-untyped-call]
+        losses = [self._gradients(part, part_of) for part, part_of in self._divided(batch)]
         if self.settings.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.attached.parameters(), self.settings.clip_norm)
         optimizer.step()
+        return torch.stack(losses).sum()
+
+    def _gradients(self, batch: Any, share_of_batch: float) -> Tensor:
+        """Adds the gradients of a part of a batch; gives its part of the loss."""
+        with precise(self.settings.precision, self._device), self._around("train")(batch):
+            loss = self.task.loss(self.attached.model, moved(batch, self._device)) * share_of_batch
+            loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
+    def _divided(self, batch: Any) -> Iterator[tuple[Any, float]]:
+        """The parts of a batch, each with its share of the weight of all examples."""
+        parts = self.parts * self.settings.accumulate
+        if parts == 1 or not isinstance(batch, Batch):
+            yield batch, 1.0
+            return
+        total = batch.weights.sum().item()
+        for part in batch.parts(parts):
+            yield part, part.weights.sum().item() / total
+
     def _evaluated(self, step: int, train_loss: float, rate: float, meter: Meter) -> Evaluated:
-        with precise(self.settings.precision, self.device):
-            metrics = means(per_example(self.attached.model, self.task, "valid"))
+        with precise(self.settings.precision, self._device):
+            passing = Passing(self._around("valid"), self.parts)
+            answers = answered(
+                self.attached.model, self.task, "valid", final=False, passing=passing
+            )
         meter.evaluated(self.task.examples("valid"))
+        metrics = values(self.task.metrics, answers)
         if not math.isfinite(metrics["loss"]):
             raise Diverged("validation", step, rate)
         return Evaluated(CurvePoint(step, train_loss, metrics["loss"], rate), metrics)
+
+    def _around(self, split: Split) -> Around:
+        return (self.around or {}).get(split, nothing_around)
 
     def _batches(self, meter: Meter) -> Iterator[Any]:
         """Batches without end, each pass in an order of its own; counted as they are given."""
@@ -84,7 +122,8 @@ class Loop:
             order = derived(self.seed, ORDER, epoch)
             batches = self.task.batches("train", batch_size=size, seed=order)
             for number, batch in enumerate(batches):
-                meter.trained(min(size, examples - number * size))
+                known = len(batch.examples) if isinstance(batch, Batch) else None
+                meter.trained(known or min(size, examples - number * size))
                 yield batch
             epoch += 1
 

@@ -13,7 +13,7 @@ class Meter:
     """Starts counting when it is made."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
+        self.device = device
         self._began = time.perf_counter()
         self._example_passes = 0
         if device.type == "cuda":
@@ -30,7 +30,7 @@ class Meter:
     def ledger(self) -> Ledger:
         """The cost so far."""
         seconds = time.perf_counter() - self._began
-        return Ledger(self._example_passes, seconds, peak_bytes(self._device))
+        return Ledger(self._example_passes, seconds, peak_bytes(self.device))
 
 
 def peak_bytes(device: torch.device) -> int:

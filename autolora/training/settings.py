@@ -12,7 +12,12 @@ class TrainingSettings(Strict):
 
     Units: `warmup` is a share of the steps; `evaluations` of the validation split are spread
     evenly over the run, the last at its end. `precision` "auto" is bf16 on CUDA and float32
-    elsewhere; `device` "auto" is CUDA where there is one.
+    elsewhere; `device` "auto" is CUDA where there is one. `accumulate` divides each batch of
+    `batch_size` examples into so many smaller ones whose gradients are added. `patience` ends a run
+    after so many evaluations without a lower validation loss. `base_dropout` false leaves dropout
+    to adapter and head: the frozen base answers as in evaluation. `head_start` "probe" starts every
+    trial from the head that is best on the frozen base. `cache_bytes` is what activations below the
+    lowest trained layer may take in memory; 0 computes them at every step.
 
     >>> TrainingSettings(steps=160, evaluations=8).evaluation_steps
     (20, 40, 60, 80, 100, 120, 140, 160)
@@ -24,6 +29,11 @@ class TrainingSettings(Strict):
     weight_decay: float = Field(default=0.0, ge=0)
     clip_norm: float | None = Field(default=1.0, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    base_dropout: bool = True
+    accumulate: int = Field(default=1, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    head_start: Literal["random", "probe"] = "random"
+    cache_bytes: int = Field(default=0, ge=0)
     evaluations: int = Field(default=8, ge=1)
     precision: Literal["float32", "bf16", "auto"] = "float32"
     device: str = Field(default="cpu", pattern=r"^(auto|cpu|cuda(:\d+)?)$")

@@ -5,7 +5,10 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
+from autolora.training.answers import Answers, Metric
+
 Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 
 class Task(Protocol):
@@ -20,14 +23,22 @@ class Task(Protocol):
         """The modules trained in full."""
 
     @property
-    def metrics(self) -> tuple[str, ...]:
-        """The names that `per_example` gives; "loss" among them."""
+    def evaluation_batch(self) -> int:
+        """How many examples go through the model at once when it is measured."""
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """What is measured, by name; "loss" among them."""
 
     def model(self) -> nn.Module:
         """A fresh base, equal at every call but for the head, which torch's seed decides."""
 
     def batches(self, split: Split, *, batch_size: int, seed: int | None = None) -> Iterator[Any]:
-        """One pass over a split; shuffled by `seed`, in stored order without one."""
+        """One pass over a split; shuffled by `seed`, in stored order without one.
+
+        A `Batch` can be divided for accumulated gradients and its activations kept; anything else
+        that `loss` understands will do.
+        """
 
     def examples(self, split: Split) -> int:
         """How many examples a split holds."""
@@ -35,10 +46,10 @@ class Task(Protocol):
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         """The mean loss of a batch: a scalar, in nats."""
 
-    def per_example(self, model: nn.Module, split: Split) -> Mapping[str, Tensor]:
-        """One value an example for each metric whose mean is reported; "loss" among them.
+    def answer(self, model: nn.Module, batch: Any, *, final: bool) -> Answers:
+        """What the model answers to a batch; `final` asks also for what is dear (generated text).
 
-        Shapes: each (examples,), on the CPU.
+        Without it `predicted` may be left out, and with it the metrics that need it.
         """
 
     def fingerprint(self) -> str:

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autolora.lora import Allocation, targets
+from autolora.metrics import metrics
 from autolora.space.proposal import Proposal
+from autolora.training.answers import Answers, Metric
 
 EXAMPLES = {"train": 50, "valid": 30, "test": 40}
 
@@ -21,6 +23,8 @@ class Points:
 
     break_at: int | None = None  # the number of the loss that is no number
     head: tuple[str, ...] = ("4",)
+    evaluation_batch: int = 100
+    metrics: dict[str, Metric] = field(default_factory=lambda: metrics(["accuracy"]))
     models: list[nn.Module] = field(default_factory=list)
     losses: int = 0
 
@@ -53,13 +57,11 @@ class Points:
         loss = F.cross_entropy(model(points), labels)
         return loss * float("nan") if self.losses == self.break_at else loss
 
-    def per_example(self, model: nn.Module, split: str) -> dict[str, Tensor]:
-        points, labels = self.data(split)
-        scores = model(points)
-        return {
-            "loss": F.cross_entropy(scores, labels, reduction="none").float(),
-            "accuracy": (scores.argmax(1) == labels).float(),
-        }
+    def answer(self, model: nn.Module, batch: Any, *, final: bool) -> Answers:
+        points, labels = batch
+        scores = model(points).float()
+        losses = F.cross_entropy(scores, labels, reduction="none").double()
+        return Answers(losses, torch.ones(len(labels)).double(), scores.argmax(1), labels, 2)
 
     def fingerprint(self) -> str:
         return "points"

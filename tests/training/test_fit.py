@@ -7,7 +7,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from autolora.errors import Diverged, NoDevice
 from autolora.lora import Allocation, select, targets
 from autolora.space.proposal import Proposal
-from autolora.training.evaluate import means, per_example
+from autolora.training.evaluate import answered, values
 from autolora.training.fit import fit
 from autolora.training.settings import TrainingSettings
 
@@ -47,7 +47,7 @@ def test_the_adapter_is_that_of_the_best_evaluation(points, proposal):
     assert fitted.loss == min(point.valid_loss for point in fitted.curve)
     model = points.model()
     fitted.adapter.attach_to(model)
-    assert means(per_example(model, points, "valid")) == fitted.metrics
+    assert values(points.metrics, answered(model, points, "valid", final=False)) == fitted.metrics
     assert fitted.metrics["loss"] == fitted.loss
 
 
@@ -180,7 +180,11 @@ def test_a_real_network_learns_real_images():
     splits = {"train": 64, "valid": 50, "test": 10}
     try:
         digits = task(
-            {"model": "mobilenet_v2", "data": "digits", "image_size": 32, "splits": splits}
+            {
+                "model": "mobilenet_v2",
+                "data": {"path": "digits", "splits": splits},
+                "image_size": 32,
+            }
         )
         found = select(targets(digits.model()), [r"re:features\.1\d\..*"], kinds=["pointwise"])
     except FetchFailed as error:
@@ -193,4 +197,4 @@ def test_a_real_network_learns_real_images():
     assert fitted.adapter.digest == again.adapter.digest
     model = digits.model()
     fitted.adapter.attach_to(model)
-    assert means(per_example(model, digits, "valid")) == fitted.metrics
+    assert values(digits.metrics, answered(model, digits, "valid", final=False)) == fitted.metrics

@@ -1,0 +1,13 @@
+"""The mean squared distance of predicted and expected numbers."""
+
+from autolora.metrics import numbers
+from autolora.training.answers import Answers
+
+DIRECTION = "minimize"
+
+
+def metric(answers: Answers) -> float:
+    """The mean over examples."""
+    from torchmetrics.functional import mean_squared_error
+
+    return mean_squared_error(*numbers(answers)).item()

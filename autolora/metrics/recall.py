@@ -1,0 +1,14 @@
+"""Macro recall: how often an expected class is found, every class counts the same."""
+
+from autolora.metrics import labels
+from autolora.training.answers import Answers
+
+DIRECTION = "maximize"
+
+
+def metric(answers: Answers) -> float:
+    """The mean over classes; a class that is neither predicted nor expected is left out."""
+    from torchmetrics.functional import recall
+
+    predicted, expected, kind = labels(answers)
+    return recall(predicted, expected, average="macro", **kind).item()
