@@ -1,152 +1,206 @@
-"""Image classification: a pretrained network of images learns a new set of classes."""
+"""Images: a pretrained network learns new classes, of images or of their pixels."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import interpolate
 
-from autolora.data.assets import find
-from autolora.data.digits import Images, digits
-from autolora.data.models import MODELS
-from autolora.data.splits import split
+from autolora.data.opened import Data, Roles, classes, open_data
+from autolora.data.options import DataOptions
+from autolora.data.vision.augment import Augment, augmented
+from autolora.data.vision.networks import Wanted, network
+from autolora.data.vision.pictures import masks, pictures
+from autolora.errors import MaskBeyond
+from autolora.metrics import metrics
+from autolora.objectives import logits
+from autolora.objectives.classification import objective as classification
+from autolora.objectives.multi_label import objective as multi_label
+from autolora.objectives.segmentation import IGNORED
+from autolora.objectives.segmentation import objective as segmentation
 from autolora.space.read import Strict, validate
-from autolora.training.device import moved
-from autolora.training.task import Split, Task
+from autolora.training.batch import Batch
+from autolora.training.supervised import Objective, SupervisedTask
+from autolora.training.task import SPLITS, Task
+from autolora.training.weighing import class_weights
 
-Batch = tuple[Tensor, Tensor]
-
-DATA: Mapping[str, Callable[[int], Images]] = MappingProxyType({"digits": digits})
-
-_VERSION = 1  # of how inputs are prepared: a change makes stored results stale
-_EVALUATION_BATCH = 128  # larger ones leave the processor's cache and are slower per image
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's weights
-
-
-class Splits(Strict):
-    """How many images each split holds, and the seed that deals them."""
-
-    model_config = ConfigDict(strict=True)
-
-    train: int = Field(ge=1)
-    valid: int = Field(ge=1)
-    test: int = Field(ge=1)
-    seed: int = Field(default=0, ge=0)
+_VERSION = 2  # of how inputs are prepared: a change makes stored results stale
+_METRICS = {
+    "classification": ("accuracy", "f1_score"),
+    "multi_label": ("accuracy", "f1_score"),
+    "segmentation": ("mean_iou",),
+}
+_ROLES = {
+    "classification": Roles(("image", "label"), files=("image",)),
+    "multi_label": Roles(("image", "labels"), files=("image",), lists=("labels",)),
+    "segmentation": Roles(("image", "mask"), files=("image", "mask")),
+}
 
 
 class ImageOptions(Strict):
-    """The `task` block of a study, without its type.
+    """The `task` block of a study of images, without its type.
 
     Units: `image_size` is the side of the square that the network sees, in pixels.
+
+    Attributes:
+        model: One of ours (mobilenet_v2), `torchvision/NAME`, `timm/NAME`, a folder or hub id of
+            transformers, or `package.module:function`, which needs --allow-code.
+        weights: A file with the state of a torchvision network.
+        head: The layer that is replaced by a new head, if it is not the last.
+        data: Where the images are.
+        objective: One class an image, several labels, or a class for each pixel.
+        fit: Whether an image that is no square is stretched or cut.
+        augment: How training images are changed at random.
+        class_weights: "balanced" weighs each example against the frequency of its class.
+        metrics: What is measured beside the loss; each objective has its usual ones.
     """
 
-    model_config = ConfigDict(strict=True)
+    model: str
+    weights: str | None = None
+    head: str | None = None
+    data: DataOptions
+    objective: Literal["classification", "multi_label", "segmentation"] = "classification"
+    image_size: int = Field(default=224, ge=16, le=1024)
+    fit: Literal["stretch", "crop"] = "stretch"
+    augment: Augment | None = None
+    class_weights: Literal["none", "balanced"] = "none"
+    metrics: tuple[str, ...] = ()
 
-    model: Literal["mobilenet_v2"]
-    data: Literal["digits"]
-    image_size: int = Field(default=48, ge=32, le=224)
-    splits: Splits
+
+OPTIONS = ImageOptions
 
 
-def task(options: Mapping[str, Any]) -> Task:
+def task(options: Mapping[str, Any], *, allow_code: bool = False) -> Task:
     """The task that a study's `task` block describes.
 
     Raises:
-        UnknownKey: if a key is misspelt.
-        BadValue: if one is missing or its value is impossible.
-        TooFewExamples: if the splits ask for more images than there are.
-        FetchFailed: if the data can neither be found nor downloaded.
+        UsageError: if options, data or model cannot be, with the reason.
+        FetchFailed: if data or weights of ours can neither be found nor downloaded.
     """
     chosen = validate(dict(options), ImageOptions, "task")
-    images = DATA[chosen.data](chosen.image_size)
-    sizes = chosen.splits.model_dump(exclude={"seed"})
-    dealt = split(images.labels.numpy(), images.contents, sizes, chosen.splits.seed)
-    return ImageTask(chosen, images, {n: torch.from_numpy(i) for n, i in dealt.items()})
+    data = open_data(chosen.data, _ROLES[chosen.objective])
+    answers = _answers(chosen, data)
+    net = network(
+        Wanted(
+            chosen.model,
+            answers.outputs,
+            chosen.weights,
+            chosen.head,
+            "pixels" if chosen.objective == "segmentation" else "image",
+            allow_code,
+        )
+    )
+    splits = {name: _examples(chosen, data, name, answers) for name in SPLITS}
+    return SupervisedTask(
+        network=net.make,
+        call=Call(net.mean, net.std, chosen.objective == "segmentation"),
+        splits=splits,
+        objective=answers.objective,
+        metrics=metrics(chosen.metrics or _METRICS[chosen.objective]),
+        head=net.head,
+        identity=[_VERSION, chosen.model_dump(mode="json"), net.identity, data.identity],
+        classes=answers.outputs,
+        evaluation_batch=128,
+        augmented=chosen.augment is not None,
+    )
 
 
 @dataclass(frozen=True)
-class ImageTask:
-    """Images in three splits and a network with a new head.
+class Call:
+    """Bytes go in as the network was pretrained on pixels; scores come out.
 
-    A batch is pixels (batch, 1, side, side) of uint8 with labels (batch,): a third of a byte a
-    pixel and colour travels to the device, and `inputs` makes of it what the network was
-    pretrained on.
+    Grey images become three equal channels. Scores of pixels are brought to the size of the image.
     """
 
-    options: ImageOptions
-    images: Images
-    indices: Mapping[str, Tensor]
-    head: tuple[str, ...] = ("classifier.1",)
-    metrics: tuple[str, ...] = ("loss", "accuracy")
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    of_pixels: bool = False
 
-    def model(self) -> nn.Module:
-        """A fresh pretrained network; its head is drawn from torch's generator."""
-        return MODELS[self.options.model]()
+    def __call__(self, model: nn.Module, pixels: Tensor) -> Tensor:
+        """Shapes: pixels (batch, 1 or 3, side, side) of uint8; result (batch, classes[, …])."""
+        output = model(self.inputs(pixels))
+        if not self.of_pixels:
+            return logits(output)
+        scores = logits(output["out"] if isinstance(output, dict) and "out" in output else output)
+        return interpolate(scores, size=pixels.shape[-2:], mode="bilinear")
 
-    def batches(self, split: Split, *, batch_size: int, seed: int | None = None) -> Iterator[Batch]:
-        """One pass over a split, on the CPU; the last batch may be smaller."""
-        indices = self.indices[split]
-        if seed is not None:
-            order = torch.Generator().manual_seed(seed)
-            indices = indices[torch.randperm(len(indices), generator=order)]
-        for chosen in torch.split(indices, batch_size):
-            yield self.images.pixels[chosen], self.images.labels[chosen]
+    def inputs(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels, channels last: (batch, 3, side, side) of float."""
+        # Scalars of each channel, not tensors: nothing is copied to the device at every batch.
+        planes = [
+            (pixels[:, min(i, pixels.shape[1] - 1)] / 255 - mean) / std
+            for i, (mean, std) in enumerate(zip(self.mean, self.std, strict=True))
+        ]
+        return torch.stack(planes, 1).contiguous(memory_format=torch.channels_last)
 
-    def examples(self, split: Split) -> int:
-        """How many images a split holds."""
-        return len(self.indices[split])
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The mean cross-entropy of a batch, in nats."""
-        pixels, labels = batch
-        return F.cross_entropy(model(inputs(pixels)).float(), labels)
+@dataclass(frozen=True)
+class ImageExamples:
+    """The images of a split, as bytes."""
 
-    def per_example(self, model: nn.Module, split: Split) -> dict[str, Tensor]:
-        """Cross-entropy in nats and correctness (0 or 1) of every image of a split.
+    pixels: Tensor
+    targets: Tensor
+    weights: Tensor
+    augment: Augment | None = None
+    lengths: Tensor | None = None
 
-        Shapes: each (images,), on the CPU.
-        """
-        device = next(model.parameters()).device
-        losses, hits = [], []
-        for batch in self.batches(split, batch_size=_EVALUATION_BATCH):
-            pixels, labels = moved(batch, device)
-            scores = model(inputs(pixels)).float()
-            losses.append(F.cross_entropy(scores, labels, reduction="none"))
-            hits.append((scores.argmax(1) == labels).float())
-        return {"loss": torch.cat(losses).cpu(), "accuracy": torch.cat(hits).cpu()}
+    def __len__(self) -> int:
+        return len(self.pixels)
 
-    def fingerprint(self) -> str:
-        """A digest of options, base, images and splits."""
-        parts = (
-            _VERSION,
-            self.options.model_dump(mode="json"),
-            find(self.options.model).sha256,
-            find(self.options.data).sha256,
-            {name: indices.tolist() for name, indices in self.indices.items()},
+    def batch(self, indices: Tensor, augment: torch.Generator | None) -> Batch:
+        """Images side by side; changed at random where a generator is given."""
+        pixels, targets = self.pixels[indices], self.targets[indices]
+        if augment is not None and self.augment is not None:
+            pixels, targets = augmented(pixels, targets, self.augment, augment)
+        return Batch(pixels, targets, indices, self.weights[indices])
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What the images are answered with: names, how many outputs, and the objective."""
+
+    names: tuple[str, ...]
+    outputs: int
+    objective: Objective
+
+
+def _answers(chosen: ImageOptions, data: Data) -> _Answers:
+    if chosen.objective == "classification":
+        names = classes(data)
+        return _Answers(names, len(names), classification())
+    if chosen.objective == "multi_label":
+        names = classes(data, "labels")
+        return _Answers(names, len(names), multi_label())
+    seen = _masks(chosen, data, "train")
+    most = int(seen[seen != IGNORED].max()) + 1
+    return _Answers((), most, segmentation())
+
+
+def _masks(chosen: ImageOptions, data: Data, split: str) -> Tensor:
+    table = data.splits[split]
+    return masks(table.columns["mask"], chosen.image_size, chosen.fit, table.source)
+
+
+def _examples(chosen: ImageOptions, data: Data, split: str, answers: _Answers) -> ImageExamples:
+    table = data.splits[split]
+    pixels = pictures(table.columns["image"], chosen.image_size, chosen.fit, table.source)
+    weights = torch.ones(len(table))
+    if chosen.objective == "segmentation":
+        targets = _masks(chosen, data, split).long()
+        if ((targets >= answers.outputs) & (targets != IGNORED)).any():
+            raise MaskBeyond(table.source, int(targets[targets != IGNORED].max()), answers.outputs)
+    elif chosen.objective == "multi_label":
+        targets = torch.tensor(
+            [
+                [float(name in labels) for name in answers.names]
+                for labels in table.columns["labels"]
+            ]
         )
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def inputs(pixels: Tensor) -> Tensor:
-    """Grey images as the network was pretrained on colour ones: three channels, normalised.
-
-    Shapes: pixels (batch, 1, height, width) of uint8; result (batch, 3, height, width) of float,
-    channels last.
-    """
-    mean, std = _mean_and_std(pixels.device)
-    normal = (pixels / 255 - mean) / std
-    return normal.contiguous(memory_format=torch.channels_last)
-
-
-@cache
-def _mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Kept on the device: a copy at every batch would make a GPU wait."""
-    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (_MEAN, _STD))
-    return mean, std
+    else:
+        targets = torch.tensor([answers.names.index(label) for label in table.columns["label"]])
+        if chosen.class_weights == "balanced" and split == "train":
+            weights = class_weights(targets, answers.outputs)
+    return ImageExamples(pixels, targets, weights, chosen.augment if split == "train" else None)
