@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from autolora.lora.select import select
     from autolora.lora.selfcheck import check
     from autolora.lora.targets import Target, targets
+    from autolora.plots.figure import figure
     from autolora.study.study import Study, search
 
 _HOMES = {
@@ -39,6 +40,7 @@ _HOMES = {
     "dare": "autolora.artifacts.combine",
     "detach": "autolora.lora.attach",
     "disabled": "autolora.lora.attach",
+    "figure": "autolora.plots.figure",
     "extract": "autolora.artifacts.extract",
     "load": "autolora.artifacts.folder",
     "merge": "autolora.lora.merge",
@@ -69,6 +71,7 @@ __all__ = [
     "detach",
     "disabled",
     "extract",
+    "figure",
     "load",
     "merge",
     "mixed",

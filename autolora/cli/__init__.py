@@ -15,8 +15,10 @@ def main() -> None:
         arithmetic,
         look,
         pages,
+        planning,
         results,
         search,
+        starting,
     )
 
     app()

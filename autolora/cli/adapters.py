@@ -1,4 +1,4 @@
-"""Commands for adapters as files: export, merge, apply."""
+"""Commands for adapters as files: export, apply."""
 
 from pathlib import Path
 from typing import Annotated
@@ -35,27 +35,15 @@ def apply(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Merge an adapter into its base and write the weights of the plain model."""
-    _merge(folder, model, to, allow_code=allow_code, as_json=as_json)
+    """Merge an adapter into its base and write the weights of the plain model.
 
-
-@command("autolora merge adapter mobilenet_v2 --to merged.safetensors")
-def merge(
-    folder: Annotated[Path, typer.Argument(help="The folder of an adapter.")],
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Its base, by name or as code.")],
-    to: Annotated[Path, typer.Option(help="The safetensors file to write.")],
-    allow_code: Annotated[
-        bool, typer.Option("--allow-code", help="Allow MODEL to be code of your own.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Merge an adapter into its base: `apply`, with the base as a second word."""
-    _merge(folder, model, to, allow_code=allow_code, as_json=as_json)
-
-
-def _merge(folder: Path, model: str, to: Path, *, allow_code: bool, as_json: bool) -> None:
+    `merge` is another name of `apply`.
+    """
     from autolora.artifacts.merged import write_merged
     from autolora.data.models import build
 
     tensors = write_merged(build(model, allow_code=allow_code), folder, to)
     show({"file": str(to), "tensors": tensors}, as_json=as_json)
+
+
+command("autolora merge adapter --model mobilenet_v2 --to merged.safetensors", name="merge")(apply)

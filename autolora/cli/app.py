@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 from autolora.errors import AutoloraError
 
 _ORDER = (
-    "targets assets search trials leaderboard best export apply merge resize stack extract "
-    "report dashboard doctor env".split()
+    "targets space assets init plan search trials leaderboard best export apply merge resize stack "
+    "extract report dashboard doctor env".split()
 )
 
 
@@ -45,6 +45,10 @@ Storage = Annotated[
     ),
 ]
 Format = Annotated[str, typer.Option(help="autolora, peft, peft_uniform, diffusers or kohya.")]
+AllowCode = Annotated[
+    bool,
+    typer.Option("--allow-code", help="Run code that the study names (package.module:function)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or YAML file.")]
 

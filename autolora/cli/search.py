@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from autolora.cli.app import Json, Storage, StudyName, command
+from autolora.cli.app import AllowCode, Json, Storage, StudyName, command
 from autolora.cli.output import show
 
 
 @command("autolora search digits --trials 2")
-def search(
+def search(  # noqa: PLR0913 — one option each
     study: StudyName,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Another number of trials than the file says.")
@@ -18,6 +18,13 @@ def search(
     output: Annotated[
         Path | None, typer.Option(help="Where results go; runs/STUDY without it.")
     ] = None,
+    smoke: Annotated[
+        bool,
+        typer.Option(
+            "--smoke", help="The study made small, as STUDY-smoke: done in a minute or two."
+        ),
+    ] = False,
+    allow_code: AllowCode = False,
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
@@ -25,12 +32,17 @@ def search(
 
     Ctrl-C ends it and keeps what is finished; the same command goes on.
     """
-    from autolora.cli.progress import listener
     from autolora.plots.report import write
     from autolora.plots.verdict import lines, verdict
+    from autolora.study.description import read_study
+    from autolora.study.progress import listener
+    from autolora.study.smoke import smoke as small
     from autolora.study.study import Study
 
-    opened = Study.create(study, storage=storage, folder=output, trials=trials)
+    spec = small(read_study(study)) if smoke else read_study(study)
+    if trials is not None:
+        spec = spec.with_trials(trials)
+    opened = Study.create(spec, storage=storage, folder=output, allow_code=allow_code)
     with listener() as listen:
         opened.run(listen)
     results = opened.results()

@@ -14,7 +14,8 @@ from autolora.study.results import FinalRow, Results, TrialRow
 from autolora.study.session import Session
 from autolora.study.store import Store
 from autolora.training.evaluate import Measured, evaluate
-from autolora.training.fit import fit
+from autolora.training.fit import Run, train
+from autolora.training.shared import Shared
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ def score(results: Results, trial: TrialRow) -> float:
     return sign * trial.metrics[results.objective[0]]
 
 
-def measure(session: Session, store: Store, job: Job) -> dict[str, float]:
+def measure(session: Session, store: Store, job: Job, shared: Shared) -> dict[str, float]:
     """Measures an arm at a seed on the test split and stores it."""
-    measured = _evaluate(session, _adapter(session, store, job))
+    measured = _evaluate(session, _adapter(session, store, job, shared))
     for metric, m in measured.items():
         store.final(
             FinalRow(
@@ -74,13 +75,14 @@ def measure(session: Session, store: Store, job: Job) -> dict[str, float]:
     return {metric: m.value for metric, m in measured.items()}
 
 
-def _adapter(session: Session, store: Store, job: Job) -> Adapter:
+def _adapter(session: Session, store: Store, job: Job, shared: Shared) -> Adapter:
     """The adapter kept from the trial, or for another seed one that is trained as it was."""
     kept = store.adapter(job.trial.number) if job.seed == session.spec.seed else None
     if kept is not None:
         return Adapter.from_bytes(kept)
     proposal = Proposal.of(job.trial.allocation, job.trial.configuration)
-    return fit(session.task, proposal, session.spec.training, seed=job.seed).adapter
+    shared.parts = store.parts()
+    return train(Run(session.task, proposal, session.spec.training, job.seed), shared).adapter
 
 
 def _evaluate(session: Session, adapter: Adapter) -> dict[str, Measured]:

@@ -1,11 +1,11 @@
-"""What a running search shows: bars on a terminal, a line for each event elsewhere."""
+"""What a running search shows: bars on a terminal and in a notebook, lines elsewhere."""
 
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from autolora.cli.output import text
+from autolora.study.shown import text
 
 Event = Mapping[str, Any]
 
@@ -16,7 +16,8 @@ class Lines:
     def __call__(self, event: Event) -> None:
         """Prints what is worth a line."""
         if line := sentence(event):
-            print(line, file=sys.stderr, flush=True)
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
 
 
 class Bars:
@@ -54,8 +55,8 @@ class Bars:
 
 @contextmanager
 def listener() -> Iterator[Lines | Bars]:
-    """Bars if standard error is a terminal, lines otherwise."""
-    if not sys.stderr.isatty():
+    """Bars if standard error is a terminal or this is a notebook, lines otherwise."""
+    if not sys.stderr.isatty() and "ipykernel" not in sys.modules:
         yield Lines()
         return
     from rich.console import Console
@@ -67,7 +68,8 @@ def listener() -> Iterator[Lines | Bars]:
         TaskProgressColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=sys.stderr.isatty())
+    with Progress(*columns, console=console, transient=True) as progress:
         yield Bars(progress)
 
 
@@ -75,6 +77,11 @@ def sentence(event: Event) -> str | None:
     """The line that an event is worth, if any."""
     if event["event"] == "said":
         return str(event["text"])
+    if event["event"] == "memory":
+        return (
+            f"trial {event['trial']:>4} ran out of memory; it and all later ones go on with "
+            f"batches in {event['parts']} parts"
+        )
     if event["event"] == "trial":
         return _trial(event)
     if event["event"] == "confirmed":

@@ -25,12 +25,14 @@ class Session:
     """A study's description, brought to life."""
 
     spec: StudySpec
+    allow_code: bool = False
 
     @cached_property
     def task(self) -> Task:
         """The task, made by the case that its `type` names."""
         options = dict(self.spec.task)
-        made: Task = load(tasks, options.pop("type")).task(options)
+        case = load(tasks, options.pop("type"))
+        made: Task = case.task(options, allow_code=self.allow_code)
         return made
 
     @cached_property

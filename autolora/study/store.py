@@ -19,6 +19,8 @@ from autolora.study.results import FinalRow, Results, TrialRow
 from autolora.study.storage import Storage, study_names
 from autolora.training.curve import CurvePoint, Ledger
 
+_PARTS = "batch_parts"
+
 
 class Store:
     """One study of a database.
@@ -158,6 +160,17 @@ class Store:
         """Gives up a running trial: it has failed, and what it tried is enqueued again."""
         with self.storage.errors():
             reclaim.release(self.storage, self.name, number, reason)
+
+    def parts(self) -> int:
+        """Into how many smaller ones batches are divided, as the study found that they must be."""
+        with self.storage.errors():
+            return int(self.optuna_study().user_attrs.get(_PARTS, 1))
+
+    def divide(self, parts: int) -> None:
+        """Remembers that batches must be divided into so many smaller ones, or more."""
+        with self.storage.errors(), self.storage.turn():
+            study = self.optuna_study()
+            study.set_user_attr(_PARTS, max(parts, study.user_attrs.get(_PARTS, 1)))
 
     def reclaim(self) -> list[int]:
         """Releases every running trial whose process is gone, and gives their numbers.

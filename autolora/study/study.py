@@ -17,6 +17,7 @@ from autolora.study import confirm
 from autolora.study.counted import Counted
 from autolora.study.description import StudySpec, described, read_study
 from autolora.study.entries import StudyRecord
+from autolora.study.progress import listener
 from autolora.study.race import Race, sampler_of
 from autolora.study.results import FinalRow, Results, TrialRow
 from autolora.study.session import Session
@@ -49,6 +50,7 @@ class Study:
     spec: StudySpec
     store: Store
     folder: Path
+    allow_code: bool = False
 
     @classmethod
     def create(
@@ -57,11 +59,12 @@ class Study:
         *,
         storage: str | None = None,
         folder: Path | None = None,
-        trials: int | None = None,
+        allow_code: bool = False,
     ) -> "Study":
         """Creates the study of a description, or opens it if it is stored already.
 
-        Everything that can be checked is checked first: nothing is written for a mistake.
+        Everything that can be checked is checked first: nothing is written for a mistake. Code
+        that the description names (`package.module:function`) runs only if it is allowed.
 
         Raises:
             UsageError: if the description, the space or the budget cannot be.
@@ -69,9 +72,7 @@ class Study:
             DeadTargets: if the model does not use a target of the space.
         """
         spec = study if isinstance(study, StudySpec) else read_study(study)
-        if trials is not None:
-            spec = spec.with_trials(trials)
-        session = Session(spec)
+        session = Session(spec, allow_code)
         session.check_metric()
         session.space.check_budget(session.budget_parameters)
         sampler_of(session)
@@ -83,7 +84,7 @@ class Study:
             session.self_check()
         store.create(record)
         Race(session, store).open()
-        return cls(spec, store, folder)
+        return cls(spec, store, folder, allow_code)
 
     @classmethod
     def open(cls, name: str | Path, storage: str | None = None) -> "Study":
@@ -191,6 +192,7 @@ class Study:
         payload = {
             "description": self.spec.model_dump(mode="json"),
             "url": self.store.storage.url,
+            "allow_code": self.allow_code,
         }
         watched = Counted(self.spec, self.store, name, listen)
         try:
@@ -210,15 +212,20 @@ class Study:
             "title": f"{self.spec.name}: the adapter of trial {best.trial.number}",
             "study": f"{self.spec.name}, arm {best.trial.arm}, trial {best.trial.number}",
             "base_model": self.spec.task.get("model"),
-            "data": self.spec.task.get("data"),
+            "data": _named(self.spec.task.get("data")),
             "budget": f"{self.results().budget_parameters} adapter parameters",
             "learning_rate": numbers.get("learning_rate"),
             "scale": f"{numbers.get('scale_rule')} {numbers.get('scale_value')}",
-            "seeds": f"{self.spec.seed} (splits: {self.spec.task.get('splits', {}).get('seed')})",
+            "seed": self.spec.seed,
             "valid_loss": best.trial.loss,
             "metrics": metrics,
             "versions": ", ".join(f"{n} {v}" for n, v in self.store.record().versions.items()),
         }
+
+
+def _named(data: Any) -> Any:
+    """Where the data of a task are, without columns and sizes."""
+    return data.get("path") or data.get("train") if isinstance(data, Mapping) else data
 
 
 def search(
@@ -227,11 +234,13 @@ def search(
     *,
     budget: Mapping[str, Any],
     storage: str | None = None,
+    allow_code: bool = False,
     **description: Any,
 ) -> Study:
-    """Searches ranks and placement for a task and gives the finished study.
+    """Searches ranks and placement for a task and gives the finished study, showing its progress.
 
     The arguments are those of a study file, in Python; see `StudySpec` for the rest of them.
+    `autolora.figure` draws what was found.
 
     >>> study = autolora.search(
     ...     {"type": "image", "model": "mobilenet_v2", "data": "digits"},
@@ -241,8 +250,9 @@ def search(
     >>> study.best.adapter  # doctest: +SKIP
     """
     given = {"name": "search", **description, "task": task, "space": space, "budget": budget}
-    study = Study.create(described(given), storage=storage)
-    study.run()
+    study = Study.create(described(given), storage=storage, allow_code=allow_code)
+    with listener() as listen:
+        study.run(listen)
     return study
 
 

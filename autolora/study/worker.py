@@ -5,13 +5,13 @@ Names and numbers are all that reaches a worker; it rebuilds task and space from
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import optuna
 
-from autolora.errors import AutoloraError, Diverged, StorageUnavailable
+from autolora.errors import AutoloraError, Diverged, OutOfMemory, StorageUnavailable
 from autolora.space.proposal import Proposal
 from autolora.study import confirm as confirming
 from autolora.study.description import described
@@ -22,7 +22,8 @@ from autolora.study.storage import open_storage
 from autolora.study.store import Store
 from autolora.study.watch import Watch
 from autolora.training.curve import Ledger
-from autolora.training.fit import Fit, fit
+from autolora.training.fit import Fit, Run, train
+from autolora.training.shared import Shared
 
 Listen = Callable[[Mapping[str, Any]], None]
 _WAIT_SECONDS = 0.2  # between looks at another worker that trains the same configuration
@@ -46,7 +47,7 @@ def confirm(payload: Mapping[str, Any], listen: Listen) -> None:
     jobs = confirming.jobs(worker.session.spec, worker.store.results())
     for job in jobs[payload["worker"] :: payload["workers"]]:
         worker.say("step", what=f"confirm {job.arm}, seed {job.seed}", share=0.0)
-        measured = confirming.measure(worker.session, worker.store, job)
+        measured = confirming.measure(worker.session, worker.store, job, worker.shared)
         worker.say("confirmed", arm=job.arm, seed=job.seed, metrics=measured)
 
 
@@ -58,13 +59,16 @@ class Worker:
     store: Store
     listen: Listen
     number: int
+    shared: Shared = field(default_factory=Shared)
 
     @classmethod
     def of(cls, payload: Mapping[str, Any], listen: Listen) -> "Worker":
         """A worker from what the parent sent."""
         spec = described(payload["description"])
         store = Store(open_storage(payload["url"], create=False), spec.name)
-        return cls(Session(spec), store, listen, payload["worker"])
+        session = Session(spec, payload["allow_code"])
+        layers = frozenset(target.layer for target in session.space.targets)
+        return cls(session, store, listen, payload["worker"], Shared(layers=layers))
 
     @cached_property
     def race(self) -> Race:
@@ -111,16 +115,9 @@ class Worker:
     def _train(
         self, trial: optuna.Trial, plan: Plan, proposal: Proposal
     ) -> tuple[Outcome, Fit | None]:
-        watch = Watch(trial, plan, self.store, self.session, self.say)
         began = time.monotonic()
         try:
-            fitted = fit(
-                self.session.task,
-                proposal,
-                self.session.spec.training,
-                seed=self.session.spec.seed,
-                watch=watch,
-            )
+            fitted = self._fit(trial, plan, proposal)
         except StorageUnavailable:
             raise
         except (AutoloraError, RuntimeError, ValueError, ArithmeticError) as error:
@@ -131,6 +128,28 @@ class Worker:
         values = self._objectives(fitted, plan)
         outcome = Outcome("complete", fitted.ledger, values, fitted.loss, fitted.metrics)
         return outcome, fitted
+
+    def _fit(self, trial: optuna.Trial, plan: Plan, proposal: Proposal) -> Fit:
+        """Trains; where memory does not suffice, again with batches in smaller parts.
+
+        What was found out about the memory is kept in the study, for all its workers.
+        """
+        spec = self.session.spec
+        run = Run(self.session.task, proposal, spec.training, spec.seed)
+        lost: list[Ledger] = []
+        while True:
+            watch = Watch(trial, plan, self.store, self.session, self.say)
+            self.shared.parts = self.store.parts()
+            try:
+                fitted = train(run, self.shared, watch)
+            except OutOfMemory as error:
+                if error.parts >= spec.training.batch_size:
+                    raise
+                lost.append(error.ledger)
+            else:
+                return replace(fitted, ledger=sum(lost, fitted.ledger))
+            self.store.divide(2 * self.shared.parts)
+            self.say("memory", trial=trial.number, parts=2 * self.shared.parts)
 
     def _objectives(self, fitted: Fit, plan: Plan) -> tuple[float, ...]:
         objective = self.session.spec.objective

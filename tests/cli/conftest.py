@@ -20,9 +20,8 @@ TINY: Mapping[str, Any] = {
     "task": {
         "type": "image",
         "model": "mobilenet_v2",
-        "data": "digits",
+        "data": {"path": "digits", "splits": {"train": 60, "valid": 60, "test": 60, "seed": 0}},
         "image_size": 32,
-        "splits": {"train": 60, "valid": 60, "test": 60, "seed": 0},
     },
     "space": {
         "ranks": [0, 1, 2],

@@ -90,7 +90,7 @@ def test_stack(finished: Place, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_merge_is_apply(finished: Place, tmp_path: Path) -> None:
-    told(finished, "merge", ADAPTER, "mobilenet_v2", "--to", str(tmp_path / "a"))
+    told(finished, "merge", ADAPTER, "--model", "mobilenet_v2", "--to", str(tmp_path / "a"))
     told(finished, "apply", ADAPTER, "--model", "mobilenet_v2", "--to", str(tmp_path / "b"))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
@@ -98,14 +98,14 @@ def test_merge_is_apply(finished: Place, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_was_merged_is_extracted_again(finished: Place, tmp_path: Path) -> None:
     whole, again = tmp_path / "whole.safetensors", tmp_path / "again.safetensors"
-    told(finished, "merge", ADAPTER, "mobilenet_v2", "--to", str(whole))
+    told(finished, "merge", ADAPTER, "--model", "mobilenet_v2", "--to", str(whole))
     words = ["extract", "mobilenet_v2", str(whole), "--head", "classifier.1", "--rank", "2"]
     said = told(finished, *words, "--to", str(tmp_path / "a"))
     assert set(said["in full"]) == {"classifier.1.weight", "classifier.1.bias"}
     assert said["allocation"].keys() == dense(finished.folder / ADAPTER).keys()
     assert said["left out"] == []
     assert said["error"] < 1e-3  # rounding of the merged weights alone is beyond rank 2
-    told(finished, "merge", str(tmp_path / "a"), "mobilenet_v2", "--to", str(again))
+    told(finished, "merge", str(tmp_path / "a"), "--model", "mobilenet_v2", "--to", str(again))
     for name, value in load_file(whole).items():
         torch.testing.assert_close(load_file(again)[name], value, atol=1e-5, rtol=1e-4)
 
@@ -126,7 +126,7 @@ def test_what_was_merged_is_extracted_again(finished: Place, tmp_path: Path) -> 
         (["extract", "mobilenet_v2", "none.safetensors"], "exactly one of rank"),
         (["extract", "mobilenet_v2", "none.st", "--rank", "1"], "none.st cannot be read"),
         (["extract", "os:getcwd", "none.st", "--rank", "1"], "--allow-code"),
-        (["merge", "nowhere", "mobilenet_v2"], "nowhere holds no adapter"),
+        (["merge", "nowhere", "--model", "mobilenet_v2"], "nowhere holds no adapter"),
     ],
 )
 def test_words_that_cannot_be(
@@ -161,7 +161,7 @@ def test_nothing_is_left_of_a_command_that_fails(finished: Place, mounted: Mount
     for words in (
         ["resize", ADAPTER, "--rank", "2", "--to", f"{folder}/a"],
         ["stack", ADAPTER, ADAPTER, "--to", f"{folder}/a"],
-        ["merge", ADAPTER, "mobilenet_v2", "--to", f"{folder}/m.st"],
+        ["merge", ADAPTER, "--model", "mobilenet_v2", "--to", f"{folder}/m.st"],
     ):
         said = refused(finished, 3, *words)
         assert "No space left" in said or "full" in said

@@ -14,11 +14,21 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from autolora.cli import adapters, app, arithmetic, look, pages, results, search
+from autolora.cli import (
+    adapters,
+    app,
+    arithmetic,
+    look,
+    pages,
+    planning,
+    results,
+    search,
+    starting,
+)
 
 Place = Any  # of conftest.py
 # Importing them registers their commands.
-REGISTERED = (adapters, arithmetic, look, pages, results, search)
+REGISTERED = (adapters, arithmetic, look, pages, planning, results, search, starting)
 COMMANDS = [
     (found.name or found.callback.__name__,) for found in app.registered_commands if found.callback
 ] + [("assets", found.name) for found in look.assets_app.registered_commands]
@@ -39,7 +49,8 @@ def ids(commands: list[tuple[str, ...]]) -> list[str]:
     return [" ".join(command) for command in commands]
 
 
-WRITERS = ("export", "apply", "merge", "resize", "stack", "extract")  # in the order that they need
+# In the order that they need.
+WRITERS = ("init", "export", "apply", "merge", "resize", "stack", "extract")
 PLAIN = [c for c in COMMANDS if c[0] not in ("dashboard", "search", *WRITERS)]
 
 
@@ -69,11 +80,14 @@ def test_every_command_is_known() -> None:
         "env",
         "export",
         "extract",
+        "init",
         "leaderboard",
         "merge",
+        "plan",
         "report",
         "resize",
         "search",
+        "space",
         "stack",
         "targets",
         "trials",

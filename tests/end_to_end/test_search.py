@@ -16,9 +16,8 @@ from autolora.training.evaluate import evaluate
 TASK = {
     "type": "image",
     "model": "mobilenet_v2",
-    "data": "digits",
+    "data": {"path": "digits", "splits": {"train": 60, "valid": 40, "test": 40, "seed": 0}},
     "image_size": 32,
-    "splits": {"train": 60, "valid": 40, "test": 40, "seed": 0},
 }
 SPACE = {
     "ranks": [0, 1, 2],

@@ -200,9 +200,11 @@ DESCRIPTION = {
     "task": {
         "type": "image",
         "model": "mobilenet_v2",
-        "data": "digits",
+        "data": {
+            "path": "digits",
+            "splits": {"train": 1000, "valid": 1000, "test": 2000, "seed": 0},
+        },
         "image_size": 48,
-        "splits": {"train": 1000, "valid": 1000, "test": 2000, "seed": 0},
     },
     "space": "cnn",
     "training": {"steps": STEPS, "batch_size": 32, "evaluations": EVALUATIONS},
