@@ -86,9 +86,7 @@ def extract(  # noqa: PLR0913 — one size of three
     (Allocation({'weight': 4}), ['bias'], 0.0)
     """
     wanted = size(rank=rank, parameters=parameters, energy=energy)
-    for which, model in (("base", base), ("fine-tuned", finetuned)):
-        if isinstance(model, nn.Module) and adapters(model):
-            raise CarriesAdapter(which)
+    _check_plain(base, finetuned)
     found, owned = tuned(base, finetuned), _owned(base, heads)
     known = [target for target in targets(base) if _parameter(target) not in owned]
     asked = selected(targets(base), select)
@@ -97,12 +95,23 @@ def extract(  # noqa: PLR0913 — one size of three
     kept = {name: _value(found, name) for name in owned}
     rest = {name: _value(found, name) for name in _rest(base, found, known) if name not in owned}
     frame = _frame(base, [chosen[n] for n in spectra], {**kept, **rest} if full else kept)
-    values = base_parameters(base)
-    types = {name: values[_parameter(chosen[name])].dtype for name in spectra}
-    made = factored(frame, spectra, types, wanted)
+    made = factored(frame, spectra, _types(base, [chosen[n] for n in spectra]), wanted)
     unasked = [t.name for t in known if t.name not in chosen and _delta(base, found, t).any()]
     left_out = (*unasked, *(() if full else rest), *found.left_out)
     return Extracted(made.adapter, made.errors, made.error, left_out)
+
+
+def _check_plain(base: nn.Module, finetuned: FineTune) -> None:
+    """Neither model carries an adapter."""
+    for which, model in (("base", base), ("fine-tuned", finetuned)):
+        if isinstance(model, nn.Module) and adapters(model):
+            raise CarriesAdapter(which)
+
+
+def _types(base: nn.Module, chosen: Iterable[Target]) -> dict[str, torch.dtype]:
+    """The type of number that each target's parameter has in the base."""
+    values = base_parameters(base)
+    return {target.name: values[_parameter(target)].dtype for target in chosen}
 
 
 def matrix(value: Tensor, target: Target) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autolora.errors import AssignedBase
+from autolora.lora.ended import Ended
 from autolora.lora.layout import Layout
 from autolora.lora.low_rank import LowRank
 
@@ -54,8 +55,23 @@ class Delta(nn.Module):
         self.columns = columns
         self.layout: Layout = layout
         self.first_rows: dict[str, int] = {}
-        self.route: Any = None  # set by `mixed`: which adapter each sample of the batch names
+        self._route: Any = None
+        self.ended_routes: Ended | None = None
         self.kept: Kept | None = None  # set by `cached`: the sum, formed once
+
+    @property
+    def route(self) -> Any:
+        """Which adapter each sample of the batch names: set by `mixed`, None out of a mixed batch.
+
+        What a backward pass computes anew takes the route that it had.
+        """
+        if self._route is not None or self.ended_routes is None or torch.compiler.is_compiling():
+            return self._route
+        return self.ended_routes.route()
+
+    @route.setter
+    def route(self, route: Any) -> None:
+        self._route = route
 
     def put(self, key: str, part: LowRank, first_row: int) -> None:
         """Adds the delta of a block that starts at a row of the matrix."""
@@ -172,7 +188,7 @@ class Kept:
         parts = [part for _, part in delta.active()]
         tensors = (base, *(t for part in parts for t in (part.up, part.down)))
         state = tuple((p.strength, p.training, p.dropout) for p in parts)
-        key = (torch.is_grad_enabled(), state, *((id(t), _version(t)) for t in tensors))
+        key = (torch.is_grad_enabled(), state, *((id(t), version(t)) for t in tensors))
         if self._sum is None or key != self._key:
             self._key, self._sum, self._alive = key, form(), tensors
         return self._sum
@@ -201,7 +217,8 @@ def _zeros(delta: Delta, dtype: torch.dtype, rows: int) -> Tensor:
     return torch.zeros(rows, delta.columns, dtype=dtype, device=up.device)
 
 
-def _version(tensor: Tensor) -> int:
+def version(tensor: Tensor) -> int:
+    """How often a tensor was changed in place; torch counts it for no inference tensor."""
     return 0 if tensor.is_inference() else tensor._version
 
 

@@ -1,7 +1,7 @@
 """A mixed batch: each of its samples names the adapter that answers it."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -9,8 +9,10 @@ from torch import nn
 
 from autolora.errors import Disabled, NoSuchAdapter
 from autolora.lora.delta import Delta
+from autolora.lora.ended import Ended, next_node
 from autolora.lora.low_rank import LowRank
-from autolora.lora.route import Batch, Parts, Route
+from autolora.lora.route import Route
+from autolora.lora.segments import Batch, Lanes, Parts
 from autolora.lora.shadow import deltas_of, seen, split_key
 from autolora.lora.targets import base_modules, join
 
@@ -32,10 +34,10 @@ def mixed(model: nn.Module, names: Sequence[str | None]) -> Iterator[None]:
     transformer layers, the second). A layer that is given something else first, such as time, is
     noticed where the sizes differ.
 
-    What lies under gradient checkpointing is computed anew in the backward pass: call that within
-    the context, too. After it, torch raises its CheckpointError, but with `use_reentrant=True`
-    nothing would notice, and gradients be wrong. Compiled models run uncompiled here. Not for two
-    threads on one model at once.
+    A backward pass may come after the context: what gradient checkpointing computes anew there
+    takes the adapters that it had. Where every sample names the same one, torch may raise its
+    CheckpointError then. Compiled models run uncompiled here; where they hold checkpoints, call
+    the backward pass within the context. Not for two threads on one model at once.
 
     Args:
         model: A model with adapters, of any ranks, scales and targets.
@@ -58,14 +60,16 @@ def mixed(model: nn.Module, names: Sequence[str | None]) -> Iterator[None]:
     ...     model(torch.randn(3, 8)).shape
     torch.Size([3, 4])
     """
-    batch = Batch(tuple(names))
+    batch = Batch(names)
     found = _deltas(model)
-    _check_names(batch, (key for _, delta, _ in found for key in delta.first_rows))
+    _check_names(batch.where, (key for _, delta, _ in found for key in delta.first_rows))
     before = [(delta, delta.route) for _, delta, _ in found]
     shares: list[tuple[LowRank, float]] = []
+    routes, first = [], next_node()
     try:
         for where, delta, dimension in found:
-            shares += _set(delta, Route(where, batch, _named(delta, batch), dimension))
+            routes.append(_route(delta, batch, where, dimension))
+            shares += _set(delta, routes[-1])
         with _uncompiled():
             yield
     finally:
@@ -73,6 +77,19 @@ def mixed(model: nn.Module, names: Sequence[str | None]) -> Iterator[None]:
             delta.route = route
         for part, share in shares:
             part.share = share
+        _end([delta for delta, _ in before], routes, first)
+
+
+def _end(deltas: Iterable[Delta], routes: Iterable[Route], first: int) -> None:
+    """Takes note of the routes if autograd has made nodes, which may compute something anew."""
+    last = next_node()
+    if last == first or -1 in (first, last):
+        return
+    for delta, route in zip(deltas, routes, strict=False):  # fewer routes after an error
+        if delta.ended_routes is None:
+            delta.ended_routes = Ended()
+        route.lanes.forget()
+        delta.ended_routes.add(first, last, route)
 
 
 def _uncompiled() -> AbstractContextManager[object]:
@@ -83,11 +100,16 @@ def _uncompiled() -> AbstractContextManager[object]:
     return eager
 
 
-def _check_names(batch: Batch, keys: Iterable[str]) -> None:
+def _check_names(names: Iterable[str | None], keys: Iterable[str]) -> None:
     known = dict.fromkeys(split_key(key)[0] for key in dict.fromkeys(keys))
-    for name in batch.names:
+    for name in names:
         if name is not None and name not in known:
             raise NoSuchAdapter(name, known)
+
+
+def _route(delta: Delta, batch: Batch, where: str, dimension: int) -> Route:
+    lanes = Lanes(batch, _named(delta, batch.where))
+    return Route(where, lanes, (0, delta.rows), dimension)
 
 
 def _set(delta: Delta, route: Route) -> list[tuple[LowRank, float]]:
@@ -95,22 +117,24 @@ def _set(delta: Delta, route: Route) -> list[tuple[LowRank, float]]:
 
     Then their shares are set instead, and what these were is given back.
     """
-    if len(route.batch.distinct) > 1 and route.parts:
+    taken = route.lanes.parts
+    if len(route.lanes.batch.where) > 1 and taken:
+        route.lanes.get()  # made here, where no compiler looks on
         delta.route = route
         return []
     delta.route = None
     before = [(part, part.share) for part in delta.parts().values()]
     for key, part in delta.parts().items():
-        part.share = float(split_key(key)[0] in route.parts)
+        part.share = float(split_key(key)[0] in taken)
     return before
 
 
-def _named(delta: Delta, batch: Batch) -> dict[str | None, Parts]:
+def _named(delta: Delta, names: Container[str | None]) -> dict[str | None, Parts]:
     """The parts of each adapter that is named, with their first rows."""
     parts: dict[str | None, Parts] = {}
     for key, part in delta.parts().items():
         name = split_key(key)[0]
-        if name in batch.distinct:
+        if name in names:
             parts[name] = (*parts.get(name, ()), (delta.first_rows[key], part))
     return parts
 

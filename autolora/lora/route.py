@@ -1,122 +1,60 @@
 """The route of a mixed batch: which deltas each of its samples takes at one weight.
 
-A batch is cut into *runs*: samples beside each other that name the same adapter. A run is one
-pair of thin products on a view of the batch, so ranks are never padded and factors never copied.
-Where the products are so small that their calls cost more than moving the samples, or on a device
-where calls cost much, the samples are sorted by adapter first, which makes the runs fewest.
+The samples are sorted into segments by adapter, and segments whose adapters have like ranks are
+multiplied in one batched product (`segments.py`, docs/decisions/0009).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from autolora.errors import WrongBatch
-
-# Elements of a sample up to which moving all of them is cheaper than more calls.
-_SMALL = 6_000
+from autolora.lora.segments import Lane, Lanes, Stack
 
 
-class Part(Protocol):
-    """What a product needs of a `LowRank`, or of some of its rows."""
+class Place(NamedTuple):
+    """Which rows of a stack of factors go where: to `first` and below, of `rows` in all."""
 
-    @property
-    def up(self) -> Tensor: ...  # noqa: D102
-    @property
-    def down(self) -> Tensor: ...  # noqa: D102
-    @property
-    def rows(self) -> int: ...  # noqa: D102
-    @property
-    def scale(self) -> float: ...  # noqa: D102
-    @property
-    def dropout(self) -> float: ...  # noqa: D102
-    @property
-    def training(self) -> bool: ...  # noqa: D102
-
-
-Parts = tuple[tuple[int, Part], ...]
-
-
-class Rows(NamedTuple):
-    """Some rows of a part."""
-
-    up: Tensor
-    down: Tensor
-    rows: int
-    scale: float
-    dropout: float
-    training: bool
-
-
-class Run(NamedTuple):
-    """Samples from `start` to before `stop` that name one adapter, or None."""
-
-    name: str | None
+    first: int
     start: int
     stop: int
+    rows: int
 
+    @property
+    def last(self) -> int:
+        """The row of the result after them."""
+        return self.first + self.stop - self.start
 
-class Arranged(NamedTuple):
-    """A batch in some order; `order` and `inverse` are None where it is the order given."""
-
-    runs: tuple[Run, ...]
-    order: Tensor | None = None
-    inverse: Tensor | None = None
-
-
-class Batch:
-    """The adapters that the samples of a batch name, in the order given and sorted.
-
-    >>> batch = Batch(("a", None, "b", "a"))
-    >>> [tuple(run) for run in batch.given.runs]
-    [('a', 0, 1), (None, 1, 2), ('b', 2, 3), ('a', 3, 4)]
-    >>> [tuple(run) for run in batch.sorted("cpu").runs], batch.sorted("cpu").order.tolist()
-    ([('a', 0, 2), ('b', 2, 3), (None, 3, 4)], [0, 3, 2, 1])
-    """
-
-    def __init__(self, names: tuple[str | None, ...]) -> None:
-        self.names = names
-        self.distinct = frozenset(names)
-        self.given = Arranged(tuple(_runs(names)))
-        self._order = sorted(range(len(names)), key=lambda i: (names[i] is None, names[i] or ""))
-        self._sorted: dict[str, Arranged] = {}
-
-    def sorted(self, device: torch.device | str) -> Arranged:
-        """The batch sorted by adapter, with its indices on a device."""
-        if self._order == list(range(len(self._order))):
-            return self.given
-        if (found := self._sorted.get(str(device))) is None:
-            with torch.inference_mode(False):  # for it may serve training later on
-                order = torch.tensor(self._order, device=device)
-                runs = tuple(_runs([self.names[i] for i in self._order]))
-                found = self._sorted[str(device)] = Arranged(runs, order, order.argsort())
-        return found
+    @property
+    def whole(self) -> bool:
+        """Whether they are all rows of the result."""
+        return self.stop - self.start == self.rows
 
 
 class Thin(Protocol):
-    """How a family of functions multiplies by one part of a delta."""
+    """How a family of functions multiplies by a stack of factors."""
 
-    def add(self, out: Tensor, x: Tensor, first: int, part: Part) -> None:
-        """Adds the product with a part that starts at a row, in place."""
+    def add(self, out: Tensor, x: Tensor, stack: Stack, place: Place) -> None:
+        """Adds the product with a stack, in place."""
 
-    def delta(self, x: Tensor, first: int, part: Part) -> Tensor:
-        """The product with a part, in all rows of the result; with dropout."""
+    def delta(self, x: Tensor, stack: Stack, place: Place) -> Tensor:
+        """The product with a stack, in all rows of the result; with dropout."""
 
 
 @dataclass(frozen=True)
 class Route:
     """Which parts of one delta each sample of a batch takes.
 
-    `dimension` is the one in which a layer's input has its samples.
+    `dimension` is the one in which a layer's input has its samples, `window` the rows of the weight
+    that are multiplied.
     """
 
     where: str
-    batch: Batch
-    parts: Mapping[str | None, Parts]
+    lanes: Lanes
+    window: tuple[int, int]
     dimension: int = 0
 
     def __reduce__(self) -> tuple[Callable[..., None], tuple[()]]:
@@ -129,7 +67,7 @@ class Route:
         Raises:
             WrongBatch: if their number is not that of the names.
         """
-        least, size = self.dimension + 1 + after, len(self.batch.names)
+        least, size = self.dimension + 1 + after, len(self.lanes.batch.names)
         found = x.shape[self.dimension] if x.ndim >= least else None
         if found != size:
             raise WrongBatch(self.where, tuple(x.shape), self.dimension, size)
@@ -138,52 +76,35 @@ class Route:
     @property
     def plain(self) -> bool:
         """Whether a product is differentiated or drops inputs, so nothing may be done in place."""
-        return torch.is_grad_enabled() or any(
-            part.training and part.dropout for parts in self.parts.values() for _, part in parts
-        )
+        return torch.is_grad_enabled() or self.lanes.drops
 
     def narrow(self, first: int, last: int) -> "Route":
         """The same for some rows of the weight."""
-        parts = {
-            name: tuple(
-                (max(start - first, 0), _cut(part, max(first - start, 0), last - start))
-                for start, part in found
-                if start < last and first < start + part.rows
-            )
-            for name, found in self.parts.items()
-        }
-        return replace(self, parts=parts)
+        return replace(self, window=(first, last))
 
     def swapped(self, x: Tensor) -> Tensor:
         """A tensor with its first dimension where the samples of the layer's input are, or back."""
         return x.transpose(0, self.dimension) if self.dimension else x
 
-    def multiply(
-        self, x: Tensor, base: Callable[[Tensor], Tensor], thin: Thin, *, flat: bool = False
-    ) -> Tensor:
-        """The product with the base, plus each run's own with its parts, added in place.
+    def multiply(self, x: Tensor, base: Callable[[Tensor], Tensor], thin: Thin) -> Tensor:
+        """The product with the base, plus each segment's own, added in place.
 
         Args:
             x: The input.
             base: Multiplies by the base.
-            thin: Multiplies by a part.
-            flat: Whether `thin` takes (tokens, columns) for a run, whatever dimensions x has.
+            thin: Multiplies by a stack of factors.
 
         Shapes: x (samples, …), contiguous; result (samples, …).
         """
-        small = x.numel() < _SMALL * len(x) or x.device.type != "cpu"
-        runs, order, inverse = self.batch.sorted(x.device) if small else self.batch.given
-        if order is not None:
-            x = x.index_select(0, order)
+        placed = self._placed()
+        if len(placed) != 1:  # each has another order
+            return self.differentiate(x, base, thin)
+        ((lane, place),) = placed
+        x = x if lane.order is None else x.index_select(0, lane.order)
         out = base(x)
-        size, whole = 1, out
-        if flat and x.ndim != 2:
-            size, x, out = x.numel() // (len(x) * x.shape[-1]), x.flatten(0, -2), out.flatten(0, -2)
-        sizes = [(run.stop - run.start) * size for run in runs]
-        for run, to, of in zip(runs, torch.split(out, sizes), torch.split(x, sizes), strict=True):
-            for first, part in self.parts.get(run.name, ()):
-                thin.add(to, of, first, part)
-        return whole if inverse is None else whole.index_select(0, inverse)
+        for stack, start, stop in _cut(lane):
+            thin.add(out[start:stop], x[start:stop], stack, place)
+        return out if lane.inverse is None else out.index_select(0, lane.inverse)
 
     def differentiate(self, x: Tensor, base: Callable[[Tensor], Tensor], thin: Thin) -> Tensor:
         """The same with nothing in place, for autograd, transforms and dropout.
@@ -191,33 +112,33 @@ class Route:
         Shapes: x (samples, …); result (samples, …).
         """
         out = base(x)
-        runs, order, inverse = self.batch.sorted(x.device)
-        if order is not None:
-            x = x.index_select(0, order)
-        pieces = []
-        for name, start, stop in runs:
-            parts = self.parts.get(name, ())
-            found = [thin.delta(x[start:stop], *part) for part in parts]
-            if len(found) > 1:
-                found = [torch.stack(found).sum(0)]
-            pieces += found or [out.new_zeros(stop - start, *out.shape[1:])]
-        added = torch.cat([piece.to(out.dtype) for piece in pieces])
-        return out + (added if inverse is None else added.index_select(0, inverse))
+        for lane, place in self._placed():
+            given = x if lane.order is None else x.index_select(0, lane.order)
+            made = [
+                thin.delta(given[a:b], stack, place).to(out.dtype) for stack, a, b in _cut(lane)
+            ]
+            without = len(x) - sum(len(piece) for piece in made)
+            if without:
+                made.append(out.new_zeros(without, *out.shape[1:]))
+            added = made[0] if len(made) == 1 else torch.cat(made)
+            out = out + (added if lane.inverse is None else added.index_select(0, lane.inverse))
+        return out
+
+    def _placed(self) -> list[tuple[Lane, Place]]:
+        """The lanes that reach into the window."""
+        low, high = self.window
+        found = []
+        for lane in self.lanes.get():
+            first, last = max(lane.first, low), min(lane.first + lane.rows, high)
+            if first < last:
+                place = Place(first - low, first - lane.first, last - lane.first, high - low)
+                found.append((lane, place))
+        return found
 
 
-def _cut(part: Part, first: int, last: int) -> Rows:
-    up = part.up[first:last]
-    return Rows(up, part.down, len(up), part.scale, part.dropout, part.training)
-
-
-def dropped(x: Tensor, part: Part) -> Tensor:
-    """An input as a part sees it: in training some of it is dropped."""
-    return F.dropout(x, part.dropout) if part.training and part.dropout else x
-
-
-def _runs(names: tuple[str | None, ...] | list[str | None]) -> Iterator[Run]:
+def _cut(lane: Lane) -> Iterator[tuple[Stack, int, int]]:
+    """The stacks of a lane, each with its first sample and the one after its last."""
     start = 0
-    for name, group in groupby(names):
-        stop = start + len(list(group))
-        yield Run(name, start, stop)
-        start = stop
+    for stack in lane.stacks:
+        yield stack, start, start + stack.samples
+        start += stack.samples

@@ -48,8 +48,12 @@ class Target:
 
     @property
     def depth(self) -> int:
-        """The first number in the layer's path, 0 without one: `features.7.conv.0` lies at 7."""
-        number = re.search(r"(?<![^.])\d+(?![^.])", self.layer)
+        """The first number in the layer's path, or else of its parameter; 0 without one.
+
+        `features.7.conv.0` lies at 7, `encoder_layer_3.mlp.0` at 3, `lstm.weight_ih_l2` at 2.
+        """
+        number = re.search(r"(?<![^._])\d+(?![^.])", self.layer)
+        number = number or re.search(r"(?<=_l)\d+", self.parameter)
         return int(number[0]) if number else 0
 
 

@@ -1,5 +1,7 @@
 """Attaching, reading and detaching: what is given back, and every sentence of what is refused."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -215,3 +217,20 @@ def test_an_unknown_init_is_refused() -> None:
     adapter = attach(nn.Sequential(nn.Linear(4, 3)), {"0.weight": 1})
     with pytest.raises(UsageError, match='no init called "gausian"; there are kaiming, gaussian'):
         adapter.reset("gausian")
+
+
+def test_the_first_adapter_of_a_process_is_drawn_as_every_other():
+    """Nothing that is imported on the way may draw from torch's generator."""
+    code = """
+import torch
+from autolora.lora import attach
+
+def drawn():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3))
+    torch.manual_seed(0)
+    return next(p for p in attach(model, {"0.weight": 2}).parameters() if p.any())
+
+print(torch.equal(drawn(), drawn()))
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "True"

@@ -1,5 +1,6 @@
 """Look-ups in a batch whose samples name their adapters."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -8,7 +9,8 @@ from torch.nn import functional as F
 
 from autolora.lora import fused
 from autolora.lora.delta import placed
-from autolora.lora.route import Part
+from autolora.lora.route import Place
+from autolora.lora.segments import Part, Stack
 from autolora.lora.weight import AdaptedWeight, product
 
 
@@ -37,7 +39,7 @@ def embedding(  # noqa: PLR0913 — the signature is torch's
     route, base = weight.delta.route, weight.base
     if padding_idx is not None and padding_idx < 0:
         padding_idx += len(base)
-    thin, x = _Embedding(weight.delta.rows, base.dtype, padding_idx), route.samples_first(input)
+    thin, x = _Embedding(base.dtype, padding_idx), route.samples_first(input)
 
     def look_up(x: Tensor) -> Tensor:
         return F.embedding(x, base, padding_idx, None, norm_type, sparse=sparse)
@@ -48,23 +50,41 @@ def embedding(  # noqa: PLR0913 — the signature is torch's
 
 
 class _Embedding:
-    def __init__(self, tokens: int, dtype: torch.dtype, padding: int | None) -> None:
-        self.tokens = tokens
+    """Products of a look-up, segment by segment.
+
+    A stack of tables would be a copy of them all, for the sake of a few of their rows; and without
+    one, batched products with `down` were measured to take longer (docs/decisions/0009).
+    """
+
+    def __init__(self, dtype: torch.dtype, padding: int | None) -> None:
         self.dtype = dtype
         self.padding = padding
 
-    def add(self, out: Tensor, x: Tensor, first: int, part: Part) -> None:
-        up, down = placed(part.up, first, self.tokens).to(self.dtype), part.down.to(self.dtype)
-        hidden = F.embedding(x, up).flatten(0, -2)
-        out.view(-1, out.shape[-1]).addmm_(hidden, down, alpha=part.scale)
+    def add(self, out: Tensor, x: Tensor, stack: Stack, place: Place) -> None:
+        for part, to, of in _each(stack, out, x):
+            up, down = self._factors(part, place)
+            hidden = F.embedding(of, up).flatten(0, -2)
+            to.view(-1, to.shape[-1]).addmm_(hidden, down, alpha=part.scale)
 
-    def delta(self, x: Tensor, first: int, part: Part) -> Tensor:
-        up, down = placed(part.up, first, self.tokens).to(self.dtype), part.down.to(self.dtype)
-        found = F.embedding(x, up, self.padding) @ (down * part.scale)
+    def delta(self, x: Tensor, stack: Stack, place: Place) -> Tensor:
+        made = []
+        for part, of in _each(stack, x):
+            up, down = self._factors(part, place)
+            made.append(F.embedding(of, up, self.padding) @ (down * part.scale))
+        found = torch.cat(made)
         if self.padding is not None:  # its vector is fixed, so that `down` learns nothing from it
             found = torch.where((x == self.padding)[..., None], found.detach(), found)
-        if not (part.training and part.dropout):
+        if not stack.dropout:
             return found
         # There is no input to drop: columns of `down` are, one draw for each sample.
-        kept = torch.ones(len(x), *(1,) * (x.ndim - 1), len(down[0]), dtype=self.dtype)
-        return found * F.dropout(kept.to(found.device), part.dropout)
+        kept = torch.ones(len(x), *(1,) * (x.ndim - 1), found.shape[-1], dtype=self.dtype)
+        return found * F.dropout(kept.to(found.device), stack.dropout)
+
+    def _factors(self, part: Part, place: Place) -> tuple[Tensor, Tensor]:
+        return placed(part.up, place.first, place.rows).to(self.dtype), part.down.to(self.dtype)
+
+
+def _each(stack: Stack, *tensors: Tensor) -> Iterator[tuple[Any, ...]]:
+    """Every part with its samples."""
+    pieces = (torch.split(tensor, stack.length) for tensor in tensors)
+    return zip(stack.parts, *pieces, strict=True)

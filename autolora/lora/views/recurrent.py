@@ -68,8 +68,10 @@ class Packed(nn.Module):
 
 
 def _packed(name: str, layer: Callable[[], nn.Module]) -> Example:
-    inputs = (torch.randn(3, 6, 5), torch.tensor([4, 6, 1]))
-    return Example(name, lambda: Packed(layer()), lambda: (torch.randn_like(inputs[0]), inputs[1]))
+    lengths = (4, 6, 1)
+    return Example(
+        name, lambda: Packed(layer()), lambda: (torch.randn(3, 6, 5), torch.tensor(lengths))
+    )
 
 
 def _cell(name: str, cell: Callable[[], nn.Module]) -> Example:
