@@ -128,7 +128,8 @@ _HOW_TO_READ = (
 def _section(name: str, folder: Path) -> Iterable[str]:
     study = Study.open(name, f"sqlite:///{folder / 'study.db'}")
     results = study.results()
-    shown = tuple(dict.fromkeys(final.metric for final in results.finals))[:2]
+    known = sorted({final.metric for final in results.finals}, key=lambda m: (m != "loss", m))
+    shown = tuple(known[:2])
     seconds = json.loads((folder / "seconds.json").read_text())
     yield f"## {name}\n"
     yield f"{study.spec.task['type']}: {study.spec.task['model']}; {seconds / 60:.1f} min.\n"

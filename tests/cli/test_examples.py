@@ -140,7 +140,7 @@ def test_what_programs_read(finished: Place, monkeypatch: pytest.MonkeyPatch) ->
     assert [t["arm"] for t in trials] == ["head only", "uniform 1", "search", "search"]
     assert all(t["state"] == "complete" and len(t["curve"]) == 2 for t in trials)
     best = as_json(finished, monkeypatch, ["best", "digits"])
-    assert set(best["test"]) == {"loss", "accuracy"}
+    assert set(best["test"]) == {"loss", "accuracy", "f1_score"}
     assert best["valid loss"] == min(t["loss"] for t in trials)
     rows = as_json(finished, monkeypatch, ["leaderboard", "digits"])["rows"]
     assert {row["arm"] for row in rows} == {"head only", "uniform 1", "search"}
