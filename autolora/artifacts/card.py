@@ -52,7 +52,7 @@ def _facts(about: Mapping[str, Any]) -> str:
         "Budget": about.get("budget"),
         "Learning rate": about.get("learning_rate"),
         "Scale": about.get("scale"),
-        "Seed": about.get("seed"),
+        "Seeds": about.get("seeds"),
         "Versions": about.get("versions") or f"autolora {version('autolora')}",
     }
     return "\n".join(f"- **{name}**: {value}" for name, value in known.items() if value is not None)

@@ -216,7 +216,7 @@ class Study:
             "budget": f"{self.results().budget_parameters} adapter parameters",
             "learning_rate": numbers.get("learning_rate"),
             "scale": f"{numbers.get('scale_rule')} {numbers.get('scale_value')}",
-            "seed": self.spec.seed,
+            "seeds": self.spec.seed,
             "valid_loss": best.trial.loss,
             "metrics": metrics,
             "versions": ", ".join(f"{n} {v}" for n, v in self.store.record().versions.items()),

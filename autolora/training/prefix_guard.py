@@ -12,7 +12,7 @@ from autolora.training.prefix_replay import Place, Recorded, serving, watching
 from autolora.training.seeds import seeded
 from autolora.training.task import Task
 
-_EXACT = {torch.float64: 1e-12, torch.float32: 1e-6}
+_EXACT = {torch.float64: 1e-12, torch.float32: 1e-4}
 _LEARNT = 100.0  # how much farther apart losses and gradients may be: they end long sums
 
 
@@ -79,4 +79,6 @@ def _tolerance(activation: Tensor, device: torch.device) -> float:
     if not activation.is_floating_point():
         return 0.0
     exact = _EXACT.get(activation.dtype, 4 * torch.finfo(activation.dtype).eps)
-    return max(exact, 2e-3) if device.type == "cuda" and exact == 1e-6 else exact  # TF32
+    return (
+        max(exact, 2e-3) if device.type == "cuda" and exact == _EXACT[torch.float32] else exact
+    )  # TF32
