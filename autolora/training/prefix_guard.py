@@ -13,7 +13,7 @@ from autolora.training.seeds import seeded
 from autolora.training.task import Task
 
 _EXACT = {torch.float64: 1e-12, torch.float32: 1e-4}
-_LEARNT = 100.0  # how much farther apart losses and gradients may be: they end long sums
+_LEARNT = 10.0  # how much farther apart losses and gradients may be: they end long sums
 
 
 def disagreement(task: Task, model: nn.Module, batch: Batch, recorded: Recorded) -> str | None:
