@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from autolora.cli.app import Format, Json, Storage, StudyName, command
+from autolora.cli.app import AllowCode, Format, Json, Storage, StudyName, command
 from autolora.cli.output import show
 
 
@@ -30,9 +30,7 @@ def apply(
     folder: Annotated[Path, typer.Argument(help="The folder of an adapter.")],
     model: Annotated[str, typer.Option(help="Its base, by name or package.module:function.")],
     to: Annotated[Path, typer.Option(help="The safetensors file to write.")],
-    allow_code: Annotated[
-        bool, typer.Option("--allow-code", help="Allow MODEL to be code of your own.")
-    ] = False,
+    allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
     """Merge an adapter into its base and write the weights of the plain model.

@@ -47,7 +47,7 @@ Storage = Annotated[
 Format = Annotated[str, typer.Option(help="autolora, peft, peft_uniform, diffusers or kohya.")]
 AllowCode = Annotated[
     bool,
-    typer.Option("--allow-code", help="Run code that the study names (package.module:function)."),
+    typer.Option("--allow-code", help="Run code of your own (package.module:function)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or YAML file.")]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from autolora.cli.app import Format, Json, command
+from autolora.cli.app import AllowCode, Format, Json, command
 from autolora.cli.output import show, table
 
 To = Annotated[Path, typer.Option(help="The folder to write.")]
@@ -17,9 +17,6 @@ Energy = Annotated[
 Base = Annotated[
     str | None,
     typer.Option(metavar="MODEL", help="The base, which other formats than ours need to be read."),
-]
-AllowCode = Annotated[
-    bool, typer.Option("--allow-code", help="Allow MODEL to be code of your own.")
 ]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from autolora.cli.app import Json, Storage, app, command, ending
+from autolora.cli.app import AllowCode, Json, Storage, app, command, ending
 from autolora.cli.output import show, table
 
 assets_app = typer.Typer(
@@ -17,9 +17,6 @@ app.add_typer(assets_app, name="assets", epilog="Example: autolora assets list")
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="A model by name, or package.module:function.")
-]
-AllowCode = Annotated[
-    bool, typer.Option("--allow-code", help="Allow MODEL to be code of your own.")
 ]
 
 

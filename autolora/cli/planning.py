@@ -31,9 +31,7 @@ def space(  # noqa: PLR0913 — one option each
     head: Annotated[
         list[str] | None, typer.Option(help="A module trained in full; repeatable.")
     ] = None,
-    allow_code: Annotated[
-        bool, typer.Option("--allow-code", help="Allow MODEL to be code of your own.")
-    ] = False,
+    allow_code: AllowCode = False,
     as_json: Json = False,
 ) -> None:
     """Show what a search space would search on a model, and what it costs in parameters.

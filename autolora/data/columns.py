@@ -48,7 +48,7 @@ class Roles:
     files: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
-    answers: tuple[str, ...] = ("label", "labels", "target", "transcript", "mask")
+    answers: tuple[str, ...] = ("label", "target", "transcript", "mask")
 
 
 class _Cell(NamedTuple):

@@ -17,7 +17,7 @@ from autolora.errors import NoExamples, OneClass, UnseenLabel
 __all__ = ["Data", "Roles", "classes", "open_data"]
 
 _SPLITS = ("train", "valid", "test")
-_LABELS = ("label", "labels")
+_LABELS = ("label",)
 _BINS = 10  # numbers are dealt in proportion by tenths of their order
 
 

@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 
 from autolora.errors import EvaluatesNothing
 from autolora.lora.attach import Attached, attach
-from autolora.lora.targets import targets
+from autolora.lora.select import outside
 from autolora.space.proposal import Proposal
 from autolora.space.read import find, read_yaml, validate
 from autolora.space.space import Space
@@ -54,8 +54,7 @@ class Ranks:
             spec = read_yaml(find(self.space, "search_spaces"), SpaceSpec)
         else:
             spec = validate(dict(self.space), SpaceSpec, "the space")
-        found = targets(self.make())
-        return spec.resolve([t for t in found if not self._in_head(t.layer)])
+        return spec.resolve(outside(self.make(), self.head))
 
     @cached_property
     def budget_parameters(self) -> int | None:
@@ -94,9 +93,6 @@ class Ranks:
         allocation = self.proposal(params).allocation
         trial.set_user_attr("parameters", allocation.parameters(self.resolved.targets))
         return params
-
-    def _in_head(self, layer: str) -> bool:
-        return any(f"{layer}.".startswith(f"{name}.") for name in self.head)
 
 
 @dataclass

@@ -3,8 +3,11 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from autolora.errors import BadPattern, NoSuchTarget, UnknownName
+from torch import nn
+
+from autolora.errors import BadPattern, NoSuchModule, NoSuchTarget, UnknownName
 from autolora.lora.targets import Target
+from autolora.lora.targets import targets as every
 from autolora.registry import nearest
 
 REGEX = "re:"
@@ -45,6 +48,20 @@ def select(
         and (not blocks or t.block in blocks)
         and low <= t.depth <= high
     )
+
+
+def outside(model: nn.Module, head: Sequence[str]) -> tuple[Target, ...]:
+    """The targets of a model that lie in none of the modules that `head` names.
+
+    Raises:
+        NoSuchModule: if the model has no module of a name; it offers the nearest.
+    """
+    modules = dict(model.named_modules())
+    for name in head:
+        if name not in modules:
+            raise NoSuchModule(name, nearest(name, modules))
+    within = tuple(f"{name}." for name in head)
+    return tuple(t for t in every(model) if not f"{t.layer}.".startswith(within))
 
 
 def _matched(targets: Sequence[Target], pattern: str) -> set[str]:

@@ -13,7 +13,7 @@ from autolora.study.description import StudySpec
 from autolora.study.results import FinalRow, Results, TrialRow
 from autolora.study.session import Session
 from autolora.study.store import Store
-from autolora.training.evaluate import Measured, evaluate
+from autolora.training.evaluate import Measured, Passing, evaluate
 from autolora.training.fit import Run, train
 from autolora.training.shared import Shared
 
@@ -58,7 +58,8 @@ def score(results: Results, trial: TrialRow) -> float:
 
 def measure(session: Session, store: Store, job: Job, shared: Shared) -> dict[str, float]:
     """Measures an arm at a seed on the test split and stores it."""
-    measured = _evaluate(session, _adapter(session, store, job, shared))
+    shared.parts = store.parts()
+    measured = _evaluate(session, _adapter(session, store, job, shared), shared.parts)
     for metric, m in measured.items():
         store.final(
             FinalRow(
@@ -81,11 +82,10 @@ def _adapter(session: Session, store: Store, job: Job, shared: Shared) -> Adapte
     if kept is not None:
         return Adapter.from_bytes(kept)
     proposal = Proposal.of(job.trial.allocation, job.trial.configuration)
-    shared.parts = store.parts()
     return train(Run(session.task, proposal, session.spec.training, job.seed), shared).adapter
 
 
-def _evaluate(session: Session, adapter: Adapter) -> dict[str, Measured]:
+def _evaluate(session: Session, adapter: Adapter, parts: int) -> dict[str, Measured]:
     model = session.task.model()
     adapter.attach_to(model)
-    return evaluate(model, session.task, "test")
+    return evaluate(model, session.task, "test", passing=Passing(parts=parts))

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
-from autolora.errors import NoSuchModule, SpaceDoesNotFit, UsageError
+from autolora.errors import SpaceDoesNotFit, UsageError
+from autolora.lora.select import outside
 from autolora.lora.targets import Target, targets
-from autolora.registry import nearest
 from autolora.space.read import find, known, read_yaml
 from autolora.space.space import Space
 from autolora.space.spec import SpaceSpec
@@ -174,16 +174,6 @@ def fitting(model: nn.Module | None) -> list[dict[str, Any]]:
 def named(preset: str) -> SpaceSpec:
     """A search space by its name or its YAML file."""
     return read_yaml(find(preset, FOLDER), SpaceSpec)
-
-
-def outside(model: nn.Module, head: Sequence[str]) -> tuple[Target, ...]:
-    """The targets of a model that lie in no module of its head."""
-    modules = dict(model.named_modules())
-    for name in head:
-        if name not in modules:
-            raise NoSuchModule(name, nearest(name, modules))
-    within = tuple(f"{name}." for name in head)
-    return tuple(t for t in targets(model) if not f"{t.layer}.".startswith(within))
 
 
 def uniform_parameters(space: Space, rank: int) -> int:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from autolora.lora.select import outside
 from autolora.space.proposal import Proposal
 from autolora.space.spec import SpaceSpec
 from autolora.strategies import Arm
-from autolora.study.overview import Overview, outside, overview
+from autolora.study.overview import Overview, overview
 from autolora.study.plan_phases import Phase, arms_of, phases
 from autolora.study.race import sampler_of
 from autolora.study.session import Session

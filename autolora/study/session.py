@@ -11,8 +11,8 @@ from autolora import tasks
 from autolora.errors import UnknownName
 from autolora.lora.allocation import Allocation
 from autolora.lora.attach import attach, detach
+from autolora.lora.select import outside
 from autolora.lora.selfcheck import check
-from autolora.lora.targets import Target, targets
 from autolora.registry import load
 from autolora.space.space import Space
 from autolora.space.spec import SpaceSpec
@@ -44,8 +44,7 @@ class Session:
     def space(self) -> Space:
         """The search space over the targets of the base; heads are no targets."""
         assert isinstance(self.spec.space, SpaceSpec), "read_study reads the space in"
-        found = tuple(t for t in targets(self.model) if not self._in_head(t))
-        return self.spec.space.resolve(found)
+        return self.spec.space.resolve(outside(self.model, self.task.head))
 
     @cached_property
     def budget_parameters(self) -> int | None:
@@ -92,6 +91,3 @@ class Session:
         attach(model, Allocation.uniform(self.space.targets, 1))
         check(model, lambda m: self.task.loss(m, batch))
         detach(model)
-
-    def _in_head(self, target: Target) -> bool:
-        return any(f"{target.layer}.".startswith(f"{name}.") for name in self.task.head)

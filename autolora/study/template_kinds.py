@@ -9,8 +9,7 @@ _USUAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "text": ("sentence", "sentence1", "review", "content", "body", "document", "comment"),
         "text_pair": ("sentence2", "hypothesis"),
-        "label": ("class", "category", "target", "grade", "score", "rating", "y"),
-        "labels": ("classes", "tags", "categories"),
+        "label": ("class", "category", "target", "grade", "score", "rating", "y", "labels"),
         "words": ("tokens",),
         "tags": ("ner_tags", "pos_tags", "labels"),
         "target": ("summary", "translation", "answer", "response"),
@@ -63,7 +62,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "image": Kind(
             {
                 "classification": ("image", "label"),
-                "multi_label": ("image", "labels"),
+                "multi_label": ("image", "label"),
                 "segmentation": ("image", "mask"),
             },
             "mobilenet_v2",

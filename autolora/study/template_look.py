@@ -9,9 +9,10 @@ from typing import Any
 from autolora import tasks
 from autolora.data.sources import tables
 from autolora.errors import AutoloraError, UsageError
+from autolora.lora.select import outside
 from autolora.lora.targets import Target
 from autolora.registry import load
-from autolora.study.overview import named, outside
+from autolora.study.overview import named
 from autolora.study.template_kinds import KINDS
 
 _MADE = ("valid", "test")

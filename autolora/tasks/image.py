@@ -35,7 +35,7 @@ _METRICS = {
 }
 _ROLES = {
     "classification": Roles(("image", "label"), files=("image",)),
-    "multi_label": Roles(("image", "labels"), files=("image",), lists=("labels",)),
+    "multi_label": Roles(("image", "label"), files=("image",), lists=("label",)),
     "segmentation": Roles(("image", "mask"), files=("image", "mask")),
 }
 
@@ -172,7 +172,7 @@ def _answers(chosen: ImageOptions, data: Data) -> _Answers:
         names = classes(data)
         return _Answers(names, len(names), classification())
     if chosen.objective == "multi_label":
-        names = classes(data, "labels")
+        names = classes(data)
         return _Answers(names, len(names), multi_label())
     seen = _masks(chosen, data, "train")
     most = int(seen[seen != IGNORED].max()) + 1
@@ -194,10 +194,7 @@ def _examples(chosen: ImageOptions, data: Data, split: str, answers: _Answers) -
             raise MaskBeyond(table.source, int(targets[targets != IGNORED].max()), answers.outputs)
     elif chosen.objective == "multi_label":
         targets = torch.tensor(
-            [
-                [float(name in labels) for name in answers.names]
-                for labels in table.columns["labels"]
-            ]
+            [[float(name in labels) for name in answers.names] for labels in table.columns["label"]]
         )
     else:
         targets = torch.tensor([answers.names.index(label) for label in table.columns["label"]])

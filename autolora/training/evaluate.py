@@ -48,13 +48,15 @@ class Measured:
     high: float
 
 
-def evaluate(model: nn.Module, task: Task, split: Split) -> dict[str, Measured]:
+def evaluate(
+    model: nn.Module, task: Task, split: Split, *, passing: Passing | None = None
+) -> dict[str, Measured]:
     """Every metric of a task on a split, with bootstrap intervals over its examples.
 
     Raises:
         NoPredictions: if a metric needs predictions and the task gives none.
     """
-    answers = answered(model, task, split, final=True)
+    answers = answered(model, task, split, final=True, passing=passing)
     return {name: measured(metric, answers) for name, metric in task.metrics.items()}
 
 

@@ -13,6 +13,7 @@ from autolora.training.seeds import seeded
 from autolora.training.task import Task
 
 _EXACT = {torch.float64: 1e-12, torch.float32: 1e-4}
+_TF32 = 2e-3  # products on a GPU may keep ten bits
 _LEARNT = 10.0  # how much farther apart losses and gradients may be: they end long sums
 
 
@@ -78,7 +79,6 @@ def _tolerance(activation: Tensor, device: torch.device) -> float:
     """How far apart equal activations may be: kernels sum in another order in another batch."""
     if not activation.is_floating_point():
         return 0.0
-    exact = _EXACT.get(activation.dtype, 4 * torch.finfo(activation.dtype).eps)
-    return (
-        max(exact, 2e-3) if device.type == "cuda" and exact == _EXACT[torch.float32] else exact
-    )  # TF32
+    if device.type == "cuda" and activation.dtype == torch.float32:
+        return _TF32
+    return _EXACT.get(activation.dtype, 4 * torch.finfo(activation.dtype).eps)

@@ -12,6 +12,7 @@ from autolora.training.evaluate import Around
 from autolora.training.meter import Meter
 from autolora.training.prefix import Prefix
 from autolora.training.probe import probe_head
+from autolora.training.seeds import seeded
 from autolora.training.settings import TrainingSettings
 from autolora.training.task import Split, Task
 
@@ -42,7 +43,9 @@ class Shared:
         if key not in self.heads:
             prefix = self._prefix(settings) if settings.cache_bytes else Prefix(_PROBE_BYTES)
             before = prefix.example_passes
-            self.heads[key] = probe_head(task, model, meter.device, prefix)
+            with seeded(0, meter.device):  # not that of the run: which comes first decides nothing
+                base = task.model().to(meter.device)
+            self.heads[key] = probe_head(task, base, meter.device, prefix)
             meter.evaluated(prefix.example_passes - before)
         model.load_state_dict(self.heads[key], strict=False)
 

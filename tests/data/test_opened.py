@@ -246,13 +246,13 @@ class TestColumns:
             opened(write("rows.jsonl", lines), Roles(("text", "label"), numbers=("label",)))
 
     def test_lists(self):
-        roles = Roles(("text", "labels"), lists=("labels",))
+        roles = Roles(("text", "label"), lists=("label",))
         tags: list = [["x", "y"], [], "x | z", "", ["y"]]
-        lines = [{"text": f"{i}", "labels": tags[i % 5]} for i in range(50)]
+        lines = [{"text": f"{i}", "label": tags[i % 5]} for i in range(50)]
         data = opened(write("rows.jsonl", lines), roles)
-        assert set(of(data, "train", "labels")) == {("x", "y"), (), ("x", "z"), ("y",)}
-        assert classes(data, "labels") == ("x", "y", "z")
-        lines[1]["labels"] = {"x": 1}
+        assert set(of(data, "train", "label")) == {("x", "y"), (), ("x", "z"), ("y",)}
+        assert classes(data, "label") == ("x", "y", "z")
+        lines[1]["label"] = {"x": 1}
         with pytest.raises(NotAList, match=r"line 2 .* with \| between them"):
             opened(write("rows.jsonl", lines), roles)
 

@@ -50,6 +50,7 @@ def test_a_search_hands_back_an_adapter(quick: dict[str, Any]) -> None:
     assert {f.arm for f in results.finals} >= {"head only", "uniform 1"}
     assert {f.seed for f in results.finals} == {0, 1}
     assert study.best.trial.number == results.best
+    assert autolora.figure(study, "pareto").layout.title.text
 
     torch.manual_seed(3)
     fresh = mobilenet_v2()

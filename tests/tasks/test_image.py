@@ -251,7 +251,7 @@ def test_pixels_are_classified(photographs, tmp_path):
 
 
 def test_several_labels_an_image(photographs, tmp_path):
-    rows = ["image,labels"]
+    rows = ["image,label"]
     for number, image in enumerate(sorted(photographs.rglob("*.png"))):
         rows.append(f"{image},{('a', 'a|b', 'b', 'a|b|c')[number % 4]}")
     (tmp_path / "labels.csv").write_text("\n".join(rows))

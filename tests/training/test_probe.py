@@ -71,6 +71,8 @@ def test_every_trial_starts_from_it_and_it_is_paid_once(digits):
     steps = 2 * 2 * 32 + 100
     assert second.ledger.example_passes == steps
     assert first.ledger.example_passes > steps + 300
+    other = train(Run(digits, proposal, settings, 1), Shared())
+    assert other.adapter.digest == second.adapter.digest  # whoever comes first
     heads = [fitted.adapter.full["classifier.1.weight"] for fitted in (first, second)]
     torch.testing.assert_close(*heads, atol=1e-3, rtol=1e-2)
 

@@ -14,11 +14,12 @@ from autolora.metrics import metrics
 from autolora.objectives import classification, ctc, transcription
 from autolora.space.read import validate
 from autolora.tasks.audio import material
-from autolora.tasks.audio.examples import Recordings, labelled, spelt, told
+from autolora.tasks.audio.examples import Recordings, spelt, told
 from autolora.tasks.audio.networks import scoring, writing
 from autolora.tasks.audio.options import AudioOptions
 from autolora.training.supervised import Objective, SupervisedTask
 from autolora.training.task import SPLITS, Split, Task
+from autolora.training.weighing import class_weights
 
 OPTIONS = AudioOptions
 
@@ -51,10 +52,10 @@ def _classification(options: AudioOptions, *, allow_code: bool) -> Task:
     network = scoring(options, len(names), allow_code=allow_code)
     clips = material.clips(options, network.feature, data)
     labels = material.labels(data, names, clips)
-    weights = dict.fromkeys(SPLITS, torch.ones(len(names)))
+    weights = {split: torch.ones(len(labels[split])) for split in SPLITS}
     if options.class_weights == "balanced":
-        weights["train"] = material.balanced(labels["train"], len(names))
-    splits = {s: labelled(clips[s], labels[s], weights[s]) for s in SPLITS}
+        weights["train"] = class_weights(labels["train"], len(names))
+    splits = {s: Recordings(clips[s], labels[s], weights[s]) for s in SPLITS}
     made = _task(options, network, data, splits, classification.objective())
     return replace(made, classes=len(names))
 

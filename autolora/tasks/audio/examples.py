@@ -69,14 +69,6 @@ class Recordings:
         return None if self.clips.window else self.clips.lengths[indices]
 
 
-def labelled(clips: Clips, labels: Tensor, class_weights: Tensor) -> Recordings:
-    """Recordings with a class each.
-
-    Shapes: labels (recordings,); class_weights (classes,).
-    """
-    return Recordings(clips, labels, class_weights[labels])
-
-
 def spelt(clips: Clips, texts: Sequence[Sequence[int]]) -> Recordings:
     """Recordings with the numbers of their letters."""
     widths = torch.tensor([len(text) for text in texts])

@@ -80,17 +80,6 @@ def labels(data: Data, names: Sequence[str], heard: Mapping[Split, Clips]) -> di
     }
 
 
-def balanced(numbers: Tensor, classes: int) -> Tensor:
-    """Weights under which every class counts as much, 1 in the mean over the examples.
-
-    Shapes: numbers (examples,); result (classes,).
-
-    >>> balanced(torch.tensor([0, 0, 0, 1]), 2).tolist()
-    [0.6666666865348816, 2.0]
-    """
-    return len(numbers) / (classes * numbers.bincount(minlength=classes).clamp_min(1))
-
-
 def tokenised(found: Texts, tokens: Tokens) -> list[list[int]]:
     """The tokens of transcripts.
 
