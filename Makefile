@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraint
 # One thread a process: two processes of two threads on two cores are many times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test slow models lint types bench-adapter browser clean
+.PHONY: demo test slow models lint types bench-adapter bench-prefix browser clean
 
 demo: .venv/demo
 	$(BIN)/autolora search digits --output runs/digits
@@ -30,6 +30,9 @@ types: .venv/dev
 
 bench-adapter: .venv/dev
 	$(BIN)/python -m benchmarks.adapter --write docs/results/adapter.md
+
+bench-prefix: .venv/dev
+	$(BIN)/python -m benchmarks.prefix --write docs/results/prefix.md
 
 # Debian's Chromium, for the tests that look at pages; without it they are skipped, and say so.
 browser:

@@ -2,97 +2,155 @@
 
     python -m benchmarks.prefix --write docs/results/prefix.md
 
-The upper half of MiniLM (16 × 32 tokens) and of MobileNetV2 (32 images of 48 × 48) is adapted at
-rank 8 and trained with and without kept activations, in turns, on one thread. *Step* leaves
-recording out; *whole* is a training of some epochs with everything.
+Placements that leave the lower part of a model frozen are trained with and without kept
+activations, in turns, on one thread: single steps and evaluations, and whole runs of the training
+loop, of which the first of a process records what the later ones find.
 """
 
 import argparse
+import os
+import platform
+import shlex
 import statistics
+import sys
 import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from autolora.artifacts.files import write_bytes
-from autolora.lora.allocation import Allocation
-from autolora.lora.targets import targets
-from autolora.space.proposal import Proposal
-from autolora.tasks import image, text
-from autolora.training.fit import Run, train
-from autolora.training.settings import TrainingSettings
-from autolora.training.shared import Shared
-from autolora.training.task import Task
+from benchmarks.prefix_cases import cases
+from benchmarks.prefix_rows import RANK, Paired, Row, measured
 
-BUDGET_BYTES = 4_000_000_000
+TARGET = 1.8
+_MANY = 100
+
+_READING = f"""\
+How to read it:
+
+- The upper half is adapted: layers 3 to 5 of MiniLM's 6, and of MobileNetV2 `features[10:]`, 9 of
+  19 modules; every convolution or linear layer in it at rank {RANK}, in float32. A new head is
+  trained beside it. *Head only* adapts nothing.
+- Times and ratios are without / with, of the processor on one thread: medians over turns in which
+  both met the same moment of the machine, with the middle half (steps) or the range (whole runs)
+  in brackets. The machine did other work, too.
+- *FLOPs* is the same ratio of counted FLOPs: what can be spared if every FLOP takes as long as any
+  other. Below the cut only the forward pass is spared, for nothing flows back there in any case. A
+  ratio of times lies above it where the lower part is slow for its FLOPs (large feature maps,
+  normalised by frozen statistics), and below it where the upper part is.
+- *All the way* compares with steps whose gradient flows back to the bottom of the model, as it does
+  where its input is made to ask for one (`enable_input_require_grads` in transformers).
+- *Serving* is what it takes to gather the activations of a batch and to put them in place.
+- A *whole run* has 5 epochs and an evaluation on a fifth as many examples after each, and builds
+  its model anew. The *first* run of a process records both splits; *later* ones, trials of the
+  same study, find them. Either checks once that activations, loss and gradients agree with those
+  without; the FLOPs of whole runs leave this check out.
+"""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", type=Path)
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.prefix",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the page there, too")
+    parser.add_argument("--turns", type=int, default=3, help="whole runs; ten times as many steps")
+    parser.add_argument("--only", default="", help="rows whose name contains this text")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    lines = ["| model | examples | epochs | step, without / with | whole, without / with |",
-             "|---|---:|---:|---:|---:|"]  # fmt: skip
-    for name, task, upper, batch in (minilm(), mobilenet()):
-        lines.append(_row(name, task, upper, (batch, asked.epochs, asked.turns)))
-        print(lines[-1], flush=True)
-    page = "\n".join([_HEAD, *lines, ""])
-    if asked.write:
-        write_bytes(asked.write, page.encode())
+    began = time.perf_counter()
+    rows: list[Row] = []
+    for case in cases(asked.only):
+        rows.append(measured(case, asked.turns))
+        sys.stderr.write(f"{case.name}: {rows[-1].kept}\n{_verdict(rows[-1])}\n")
+        text = page(rows, time.perf_counter() - began)
+        if asked.write:  # after each row: a run that is stopped leaves what it has found
+            write_bytes(asked.write, (text + "\n").encode())
+    print(text)
 
 
-_HEAD = (
-    "# Kept activations of the frozen prefix\n\n```\npython -m benchmarks.prefix --write "
-    "docs/results/prefix.md\n```\n\nThe upper half is adapted at rank 8 in float32 on one thread; "
-    "*step* is the median ratio of training time with everything recorded already, *whole* that of "
-    "a training with recording and its check included. Both count the evaluations.\n"
-)
+def page(rows: Sequence[Row], seconds: float) -> str:
+    """Both tables, and what the target misses."""
+    single = ["| | step ms | step | FLOPs | evaluation | FLOPs | all the way | serving ms |",
+              "|---|---:|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
+    whole = ["| | steps | first run | FLOPs | later runs | FLOPs |",
+             "|---|---:|---:|---:|---:|---:|"]  # fmt: skip
+    return "\n\n".join((
+        "# Kept activations of the frozen prefix",
+        _provenance(seconds),
+        _READING.strip(),
+        "## A step, and an evaluation of a batch",
+        "\n".join([*single, *map(_single, rows)]),
+        "What is kept of the train split:\n\n"
+        + "\n".join(f"- {row.case.name}: {row.kept}." for row in rows),
+        "## A whole run",
+        "\n".join([*whole, *map(_whole, rows)]),
+        f"## Against the target of {TARGET}",
+        "\n".join(map(_verdict, rows)),
+    ))  # fmt: skip
 
 
-def minilm() -> tuple[str, Task, list[str], int]:
-    data = {"path": "wordnet", "splits": {"train": 800, "valid": 100, "test": 100}}
-    task = text.task({"model": "minilm", "data": data, "objective": "classification",
-                      "pooling": "mean", "max_length": 32})  # fmt: skip
-    names = [t.name for t in targets(task.model()) if ".layer." in t.name]
-    upper = [n for n in names if int(n.split(".layer.")[1].split(".")[0]) >= 3]
-    return "MiniLM, batches of 16", task, upper, 16
+def _single(row: Row) -> str:
+    without, kept = (1e3 * statistics.median(s) for s in (row.step.without, row.step.kept))
+    flops = [_number(a / b) for a, b in (row.step_flops, row.evaluation_flops)]
+    return (
+        f"| {row.case.name} | {without:.1f} / {kept:.1f} | {_middle(row.step)} | {flops[0]} | "
+        f"{_middle(row.evaluation)} | {flops[1]} | {_middle(row.flowing)} | "
+        f"{1e3 * row.replay_seconds:.2f} |"
+    )
 
 
-def mobilenet() -> tuple[str, Task, list[str], int]:
-    data = {"path": "digits", "splits": {"train": 960, "valid": 128, "test": 100}}
-    task = image.task({"model": "mobilenet_v2", "data": data, "image_size": 48})
-    names = [t.name for t in targets(task.model()) if t.name.startswith("features.")]
-    upper = [n for n in names if int(n.split(".")[1]) >= 10]
-    return "MobileNetV2, batches of 32", task, upper, 32
+def _whole(row: Row) -> str:
+    return (
+        f"| {row.case.name} | {row.case.steps} | {_range(row.first)} | "
+        f"{_number(row.flop_ratio(records=True))} | {_range(row.later)} | "
+        f"{_number(row.flop_ratio(records=False))} |"
+    )
 
 
-def _row(name: str, task: Task, upper: list[str], how: tuple[int, int, int]) -> str:
-    batch, epochs, turns = how
-    found = [t for t in targets(task.model()) if t.name in upper]
-    layers = frozenset(t.layer for t in found)
-    proposal = Proposal(Allocation.uniform(found, 8), 1e-3)
-    steps = epochs * task.examples("train") // batch
-    plain = TrainingSettings(steps=steps, batch_size=batch, evaluations=2, base_dropout=False)
-    kept = plain.model_copy(update={"cache_bytes": BUDGET_BYTES})
-    warm = Shared(layers=layers)
-    train(Run(task, proposal, kept.model_copy(update={"steps": 2}), 0), warm)
-    print(name, warm.prefix.notes if warm.prefix else None, flush=True)
-    whole, step = [], []
-    for _ in range(turns):
-        without = _seconds(Run(task, proposal, plain, 0), Shared(layers=layers))
-        step.append(without / _seconds(Run(task, proposal, kept, 0), warm))
-        whole.append(without / _seconds(Run(task, proposal, kept, 0), Shared(layers=layers)))
-    each = [f"{statistics.median(r):.2f} ({min(r):.2f} to {max(r):.2f})" for r in (step, whole)]
-    return f"| {name} | {task.examples('train')} | {epochs} | {each[0]} | {each[1]} |"
+def _verdict(row: Row) -> str:
+    found = {"step": row.step, "first run": row.first, "later runs": row.later}
+    allowed = {
+        "step": row.step_flops[0] / row.step_flops[1],
+        "first run": row.flop_ratio(records=True),
+        "later runs": row.flop_ratio(records=False),
+    }
+    parts = []
+    for what, paired in found.items():
+        ratio = statistics.median(paired.ratios)
+        missed = f"**missed** (FLOPs allow {_number(allowed[what])})"
+        parts.append(f"{what} {ratio:.2f}: {'pass' if ratio >= TARGET else missed}")
+    return f"- {row.case.name}: {'; '.join(parts)}."
 
 
-def _seconds(run: Run, shared: Shared) -> float:
-    began = time.process_time()
-    train(run, shared)
-    return time.process_time() - began
+def _number(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < _MANY else f"> {_MANY}"
+
+
+def _middle(paired: Paired) -> str:
+    low, _, high = statistics.quantiles(paired.ratios, n=4)
+    return f"{statistics.median(paired.ratios):.2f} ({low:.2f} to {high:.2f})"
+
+
+def _range(paired: Paired) -> str:
+    ratios = paired.ratios
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def _provenance(seconds: float) -> str:
+    names = ("torch", "torchvision", "transformers")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    command = shlex.join(["python", "-m", "benchmarks.prefix", *sys.argv[1:]])
+    return (
+        f"```\n{command}\n```\n\n"
+        f"{datetime.now(tz=UTC):%Y-%m-%d}, autolora {version('autolora')}, {versions}, Python "
+        f"{platform.python_version()}, {platform.system()} {platform.machine()}, "
+        f"{os.cpu_count()} cores, {seconds / 60:.0f} min."
+    )
 
 
 if __name__ == "__main__":

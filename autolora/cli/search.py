@@ -15,6 +15,13 @@ def search(  # noqa: PLR0913 — one option each
     trials: Annotated[
         int | None, typer.Option(min=1, help="Another number of trials than the file says.")
     ] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="Another strategy than the file names, as nest or optuna.")
+    ] = None,
+    ft: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Another budget of compute: fine-tunes of the study's length."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Where results go; runs/STUDY without it.")
     ] = None,
@@ -40,6 +47,8 @@ def search(  # noqa: PLR0913 — one option each
     from autolora.study.study import Study
 
     spec = small(read_study(study)) if smoke else read_study(study)
+    if strategy is not None or ft is not None:
+        spec = spec.with_strategy(strategy, ft)
     if trials is not None:
         spec = spec.with_trials(trials)
     opened = Study.create(spec, storage=storage, folder=output, allow_code=allow_code)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from autolora.data.assets import fetch
+from autolora.data.quiet import quietly_imported
 from autolora.errors import MissingExtra
 
 
@@ -25,7 +26,8 @@ def minilm() -> nn.Module:
 def _pristine() -> nn.Module:
     """The base of this process; torch's generator stays where it was."""
     try:
-        from transformers import BertConfig, BertModel
+        with quietly_imported():
+            from transformers import BertConfig, BertModel
     except ImportError as error:
         raise MissingExtra("the model minilm", "transformers", "text") from error
     from safetensors.torch import load_file

@@ -30,7 +30,7 @@ def text_of(path: Path) -> str:
 
     Raises:
         NoExamples: if it holds nothing.
-        UnreadableData: if it cannot be opened, or is no UTF-8.
+        UnreadableData: if it cannot be opened, is no UTF-8, or holds a NUL.
     """
     try:
         content = path.read_bytes()
@@ -42,6 +42,10 @@ def text_of(path: Path) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         problem = f"byte 0x{content[error.start]:02x} is no UTF-8; save the file as UTF-8"
         raise UnreadableData(f"line {line} of {path}", problem) from error
+    if (nul := text.find("\0")) >= 0:
+        # No one types it: it is what is left of UTF-16, or of a file that was cut off.
+        place = f"line {text.count(chr(10), 0, nul) + 1} of {path}"
+        raise UnreadableData(place, "it holds a NUL character; save the file as UTF-8")
     if not text.strip():
         raise NoExamples(path)
     return text

@@ -1,8 +1,13 @@
-"""Transformers without its reports and progress bars."""
+"""Transformers without its reports and progress bars, its imports without torch's complaints."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
+
+_SPEAKER = "torch.utils._pytree"
+_COMPLAINT = "%s is an Enum subclass"
 
 
 @contextmanager
@@ -13,13 +18,35 @@ def quiet() -> Iterator[None]:
     """
     from transformers.utils import logging as untyped
 
-    logging: Any = untyped
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    said: Any = untyped
+    level, bars = said.get_verbosity(), said.is_progress_bar_enabled()
+    said.set_verbosity_error()
+    said.disable_progress_bar()
+    try:
+        with quietly_imported():
+            yield
+    finally:
+        said.set_verbosity(level)
+        if bars:
+            said.enable_progress_bar()
+
+
+@contextmanager
+def quietly_imported() -> Iterator[None]:
+    """A context in which torch does not complain of how torchao registers its enumerations.
+
+    Transformers' models import torchao where it is installed, and no user of autolora can do
+    anything about it. Everything else that torch says is still heard.
+    """
+    speaker = logging.getLogger(_SPEAKER)
+    # One of its own for each context: of two that are open, the inner one takes only its own away.
+    heard = partial(_no_complaint)
+    speaker.addFilter(heard)
     try:
         yield
     finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+        speaker.removeFilter(heard)
+
+
+def _no_complaint(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith(_COMPLAINT)

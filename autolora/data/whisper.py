@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from autolora.data.assets import fetch
 from autolora.data.ct2 import Arrays, read
+from autolora.data.quiet import quietly_imported
 from autolora.errors import MissingExtra
 
 _LAYERS, _WIDTH, _HEADS, _VOCABULARY = 4, 384, 6, 51_864
@@ -37,7 +38,8 @@ def whisper_tiny_en(seconds: int = 30) -> nn.Module:
 def _pristine(seconds: int) -> nn.Module:
     """The base of this process; torch's generator stays where it was."""
     try:
-        from transformers import WhisperConfig, WhisperForConditionalGeneration
+        with quietly_imported():
+            from transformers import WhisperConfig, WhisperForConditionalGeneration
     except ImportError as error:
         raise MissingExtra("the model whisper_tiny_en", "transformers", "text") from error
     weights = dict(_weights(read(fetch("whisper_tiny_en"))))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from autolora.errors.kinds import AutoloraError, UsageError, listed
+from autolora.errors.kinds import UsageError, listed
 
 _LONGEST = 60  # of a value of unknown origin inside a sentence
 
@@ -50,8 +50,8 @@ class NoExamples(UsageError):
         super().__init__(f"{source} holds no examples; name a table that has some")
 
 
-class DataUnreachable(AutoloraError):
-    """A data set of the hub that cannot be had."""
+class DataUnreachable(UsageError):
+    """A data set of the hub that cannot be had, be it for its name or for the network."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(
@@ -172,7 +172,9 @@ class NotMedia(UsageError):
     """A file that is no image or no sound."""
 
     def __init__(self, place: str, path: object, kinds: str) -> None:
-        super().__init__(f"{place}: {path} is no {kinds} file; replace it or drop the row")
+        super().__init__(
+            f"{place}: {path} is no {kinds} file; replace it or take it out of the data"
+        )
 
 
 class OneClass(UsageError):

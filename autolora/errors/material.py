@@ -85,6 +85,26 @@ class NoPredictions(UsageError):
         )
 
 
+class MetricDoesNotFit(UsageError):
+    """A metric of answers that the objective does not give."""
+
+    def __init__(self, name: str, of: Iterable[str], given: str, able: Iterable[str]) -> None:
+        super().__init__(
+            f"the metric {name} measures {' or '.join(of)}, and under this objective a model "
+            f"answers with {given}; take some of {listed(able)}"
+        )
+
+
+class NotItsWeights(UsageError):
+    """A file that does not hold the weights of a model."""
+
+    def __init__(self, path: object, model: str, problem: str) -> None:
+        super().__init__(
+            f"{path} does not hold the weights of {model}: {problem}; "
+            "name a .pt, .pth or .safetensors file with its state_dict"
+        )
+
+
 class NoSuchTask(UsageError):
     """Code of the user's own that gives no task."""
 

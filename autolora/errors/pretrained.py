@@ -1,15 +1,19 @@
 """What is said of pretrained transformers models, and of the texts they read."""
 
-from autolora.errors.kinds import AutoloraError, UsageError
+from autolora.errors.kinds import UsageError
 
 
-class ModelUnreachable(AutoloraError):
-    """A model of the hub that is not on this disk and cannot be downloaded."""
+class ModelUnreachable(UsageError):
+    """A model of the hub that is not on this disk and cannot be downloaded.
+
+    The name may be misspelt as well: offline the two look the same.
+    """
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(
-            f'the model "{name}" of the hub could not be reached: {reason}; without a network, '
-            "download it elsewhere and name its folder, as in model: path/to/folder"
+            f'the model "{name}" is no folder here and could not be had from the hub: '
+            f"{reason.rstrip('.')}; check its name, or without a network download it elsewhere and "
+            "name its folder, as in model: path/to/folder"
         )
 
 

@@ -42,6 +42,27 @@ class Diverged(AutoloraError):
             f"the {what} loss is no finite number at step {step} (learning rate "
             f"{learning_rate:.3g}); lower the learning rate or the scale"
         )
+        self.step = step
+
+
+class NoRateConverged(AutoloraError):
+    """Every learning rate that was tried diverged."""
+
+    def __init__(self, rates: Iterable[float]) -> None:
+        tried = ", ".join(f"{rate:.3g}" for rate in rates)
+        super().__init__(
+            f"every learning rate diverged ({tried}); lower training.learning_rate of the space"
+        )
+
+
+class AllowanceTooSmall(UsageError):
+    """A budget of compute that does not hold what a strategy needs."""
+
+    def __init__(self, strategy: str, fine_tunes: float, least: float) -> None:
+        super().__init__(
+            f"the strategy {strategy} needs at least {least:.2f} fine-tunes (FT), the budget has "
+            f"{fine_tunes:.2f}; raise budget.ft, or take the strategy uniform"
+        )
 
 
 class OutOfMemory(AutoloraError):

@@ -8,10 +8,10 @@ from autolora.errors.kinds import AutoloraError, UsageError, listed
 class NotAnImage(UsageError):
     """A file that cannot be read as an image."""
 
-    def __init__(self, path: object, row: int, source: str, reason: str) -> None:
+    def __init__(self, place: str, path: object, reason: str) -> None:
         super().__init__(
-            f"{source}, row {row}: {path} cannot be read as an image ({reason}); "
-            "replace it, or take its row out"
+            f"{place}: {path} cannot be read as an image ({reason}); "
+            "replace it or take it out of the data"
         )
 
 

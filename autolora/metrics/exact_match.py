@@ -6,6 +6,7 @@ from torch import Tensor
 from autolora.training.answers import Answers, Summed, ratio
 
 DIRECTION = "maximize"
+OF = ("labels", "pixels", "texts")
 
 
 def _right(answers: Answers) -> Tensor:

@@ -4,6 +4,7 @@ from autolora.metrics import constant, labels
 from autolora.training.answers import Answers
 
 DIRECTION = "maximize"
+OF = ("labels", "pixels")
 
 
 def metric(answers: Answers) -> float:

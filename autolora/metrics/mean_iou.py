@@ -6,6 +6,7 @@ from torch import Tensor
 from autolora.training.answers import Answers, Summed, ratio
 
 DIRECTION = "maximize"
+OF = ("pixels",)
 
 
 def _of_images(answers: Answers) -> Tensor:

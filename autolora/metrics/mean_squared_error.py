@@ -4,6 +4,7 @@ from autolora.metrics import numbers
 from autolora.training.answers import Answers
 
 DIRECTION = "minimize"
+OF = ("numbers",)
 
 
 def metric(answers: Answers) -> float:

@@ -5,6 +5,7 @@ from torch import Tensor
 from autolora.training.answers import Summed, ratio, weighted_losses
 
 DIRECTION = "minimize"
+OF = ("labels", "texts", "tokens")
 
 
 def _exponential(sums: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from autolora.metrics import constant, numbers
 from autolora.training.answers import Answers
 
 DIRECTION = "maximize"
+OF = ("numbers",)
 
 
 def metric(answers: Answers) -> float:

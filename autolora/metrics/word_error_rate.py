@@ -6,6 +6,7 @@ from torch import Tensor
 from autolora.training.answers import Answers, Summed
 
 DIRECTION = "minimize"
+OF = ("texts",)
 
 
 def _changes(answers: Answers) -> Tensor:

@@ -9,6 +9,8 @@ from autolora.objectives import logits
 from autolora.training.batch import Batch
 from autolora.training.tokens import token_losses
 
+ANSWERS = "tokens"
+
 
 @dataclass(frozen=True)
 class CausalLm:

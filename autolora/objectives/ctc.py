@@ -10,6 +10,8 @@ from autolora.training.batch import Batch
 
 PADDING = -1  # of targets
 
+ANSWERS = "texts"
+
 
 @dataclass(frozen=True)
 class Ctc:

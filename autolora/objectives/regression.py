@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from autolora.objectives import logits
 from autolora.training.batch import Batch
 
+ANSWERS = "numbers"
+
 
 @dataclass(frozen=True)
 class Regression:

@@ -12,6 +12,8 @@ from autolora.training.batch import Batch
 
 IGNORED = 255  # the label of pixels that nobody judged, as in PASCAL VOC
 
+ANSWERS = "pixels"
+
 
 @dataclass(frozen=True)
 class Segmentation:

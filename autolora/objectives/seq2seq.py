@@ -10,6 +10,8 @@ from autolora.objectives import logits
 from autolora.training.batch import Batch
 from autolora.training.tokens import token_losses
 
+ANSWERS = "texts"
+
 
 @dataclass(frozen=True)
 class Seq2seq:

@@ -9,6 +9,8 @@ from autolora.objectives import logits
 from autolora.training.batch import Batch
 from autolora.training.tokens import IGNORED, token_losses
 
+ANSWERS = "labels"
+
 
 @dataclass(frozen=True)
 class TokenClassification:

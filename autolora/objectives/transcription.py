@@ -14,6 +14,8 @@ from autolora.training.batch import Batch
 
 PADDING = -100  # of targets: the prompt, and what is after the end
 
+ANSWERS = "texts"
+
 
 @dataclass(frozen=True)
 class Transcription:

@@ -1,8 +1,12 @@
 """Whether the allocation that was found beats the uniform one, said out loud."""
 
+import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 from autolora.plots.measure import SEARCH, Measure, is_uniform, measure
 from autolora.plots.table import Row, lines, student_half_width, table
@@ -11,20 +15,24 @@ from autolora.study.results import FinalRow, Results
 __all__ = ["Row", "Verdict", "lines", "table", "verdict"]
 
 Outcome = Literal["better", "tie", "worse", "open"]
+_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
 class Paired:
     """Found minus uniform on the test split, over the seeds that both share.
 
-    Low and high bound 95 % by Student's t over the seeds; from a single seed they are None. They
-    speak of these test examples: another test split could differ by more.
+    Low and high bound 95 %. They join, in quadrature, what could have come out differently: the
+    seeds (Student's t, from two on) and, where the loss decides, the test examples (paired
+    bootstrap over them, of the difference that the seeds show on average). From a single seed
+    without losses of examples they are None.
     """
 
     value: float
     low: float | None
     high: float | None
     seeds: int
+    examples: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class Verdict:
     uniform: Row | None
     difference: Paired | None
     sentence: str
+    bias: str | None = None
 
 
 def verdict(results: Results) -> Verdict:
@@ -50,10 +59,11 @@ def verdict(results: Results) -> Verdict:
     uniform = equal_uniform(rows, found, results.budget_parameters)
     if found is None or uniform is None:
         return Verdict("open", counts.name, found, uniform, None, _missing(results, found))
-    difference = _paired(_of(results, found, counts), _of(results, uniform, counts))
+    difference = _paired(results, found, uniform, counts)
     outcome = _outcome(difference, counts)
     sentence = _sentence(outcome, counts, (found, uniform), difference)
-    return Verdict(outcome, counts.name, found, uniform, difference, sentence)
+    bias = _bias((found, uniform), counts)
+    return Verdict(outcome, counts.name, found, uniform, difference, sentence, bias)
 
 
 def equal_uniform(rows: tuple[Row, ...], found: Row | None, budget: int | None) -> Row | None:
@@ -78,16 +88,49 @@ def _of(results: Results, row: Row, counts: Measure) -> dict[int, FinalRow]:
     }
 
 
-def _paired(found: dict[int, FinalRow], uniform: dict[int, FinalRow]) -> Paired | None:
-    seeds = sorted(found.keys() & uniform.keys())
+def _paired(results: Results, found: Row, uniform: Row, counts: Measure) -> Paired | None:
+    ours, theirs = _of(results, found, counts), _of(results, uniform, counts)
+    seeds = sorted(ours.keys() & theirs.keys())
     if not seeds:
         return None
-    values = [found[seed].value - uniform[seed].value for seed in seeds]
+    values = [ours[seed].value - theirs[seed].value for seed in seeds]
     value = statistics.fmean(values)
-    if len(seeds) == 1:
-        return Paired(value, None, None, 1)
-    half = student_half_width(values)
-    return Paired(value, value - half, value + half, len(seeds))
+    halves = [student_half_width(values)] if len(seeds) > 1 else []
+    differences = _by_example(results, (found.arm, uniform.arm), seeds)
+    if counts.name == "loss" and differences is not None:
+        halves.append(bootstrap_half_width(differences))
+    if not halves:
+        return Paired(value, None, None, len(seeds))
+    half, examples = math.hypot(*halves), 0 if differences is None else len(differences[0])
+    return Paired(value, value - half, value + half, len(seeds), examples)
+
+
+def _by_example(
+    results: Results, arms: tuple[str, str], seeds: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The difference on each test example, on average over seeds, and the example's weight."""
+    rows = {(row.arm, row.seed): row for row in results.losses}
+    pairs = [(rows.get((arms[0], seed)), rows.get((arms[1], seed))) for seed in seeds]
+    differences = [np.subtract(a.losses, b.losses) for a, b in pairs if a and b]
+    if len(differences) < len(seeds):
+        return None
+    first = pairs[0][0]
+    assert first is not None
+    return np.mean(differences, axis=0), np.asarray(first.weights)
+
+
+def bootstrap_half_width(differences: tuple[np.ndarray, np.ndarray]) -> float:
+    """Half of the 95 % interval of a weighted mean of paired differences, over examples.
+
+    Source: Efron & Tibshirani 1993, chapter 13 (percentile interval).
+    """
+    values, weights = differences
+    random, means = np.random.default_rng(0), []
+    for _ in range(_RESAMPLES):
+        drawn = random.integers(len(values), size=len(values))
+        means.append(np.average(values[drawn], weights=weights[drawn]))
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(high - low) / 2
 
 
 def _outcome(difference: Paired | None, counts: Measure) -> Outcome:
@@ -124,10 +167,23 @@ def _sentence(
     else:
         name = f"test {counts.name}"
         numbers = [mean.value for row in rows for mean in row.test if mean.metric == counts.name]
+    advice = _advice(outcome, rows, numbers)
     return (
         f"{_OPENING[outcome]}. {name[0].upper()}{name[1:]} {numbers[0]:.4f} against "
-        f"{numbers[1]:.4f} for {uniform.arm}, {_size(found, uniform)}; {_certainty(difference)}."
+        f"{numbers[1]:.4f} for {uniform.arm}, {_size(found, uniform)}; "
+        f"{_certainty(difference)}.{advice}"
     )
+
+
+def _advice(outcome: Outcome, rows: tuple[Row, Row], numbers: list[float]) -> str:
+    """What to take where both do as well: the smaller one, or of equal sizes the simpler one."""
+    found, uniform = rows
+    if outcome != "tie":
+        return ""
+    apart = abs(numbers[0] / numbers[1] - 1) if numbers[1] else 0.0
+    smaller = found.parameters < 0.95 * uniform.parameters
+    taken = "the found allocation, which is smaller" if smaller else uniform.arm
+    return f" Within {100 * apart:.1f} % of each other: take {taken}."
 
 
 def _valid(row: Row, counts: Measure) -> float:
@@ -140,9 +196,25 @@ def _certainty(difference: Paired | None) -> str:
         return "the test split has not been opened"
     if difference.low is None:
         return f"the difference of {difference.value:+.4f} rests on one seed, too few to decide"
+    seeds = f"{difference.seeds} seeds" if difference.seeds > 1 else "one seed"
+    over = f", {difference.examples:,} examples" if difference.examples else ""
     return (
         f"the paired difference is {difference.value:+.4f} "
-        f"(95 % {difference.low:+.4f} to {difference.high:+.4f}, {difference.seeds} seeds)"
+        f"(95 % {difference.low:+.4f} to {difference.high:+.4f}, {seeds}{over})"
+    )
+
+
+def _bias(rows: tuple[Row, Row], counts: Measure) -> str | None:
+    """How much better valid looks than test, for what was searched and for what was not."""
+    gaps = []
+    for row in rows:
+        tests = [mean.value for mean in row.test if mean.metric == counts.name]
+        if not tests:
+            return None
+        gaps.append(counts.key(tests[0]) - counts.key(_valid(row, counts)))
+    return (
+        f"Validation {counts.name} flatters the found allocation by {gaps[0]:+.4f} and "
+        f"{rows[1].arm} by {gaps[1]:+.4f} against test: the difference is what choosing costs."
     )
 
 

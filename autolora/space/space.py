@@ -89,6 +89,11 @@ class Space:
         """The same rank at every target, or the highest that a smaller matrix can have."""
         return Allocation.uniform(self.targets, rank)
 
+    @property
+    def most_ranks(self) -> dict[str, int]:
+        """The highest rank that each target is offered."""
+        return {n: _rank(self._domain(g).high) for g, names in self.groups.items() for n in names}
+
     def encode(self, allocation: Allocation, learning_rate: float) -> dict[str, Any] | None:
         """The configuration that means an allocation; None if the space cannot express it."""
         params: dict[str, Any] = {_RATE: learning_rate}

@@ -2,7 +2,7 @@
 
 The best trial of every arm, chosen on the validation split, is measured once on the test split:
 the adapter that was kept, and the same configuration trained again from further seeds, which all
-arms share.
+arms share. A strategy that does its own work does all of it again.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,10 @@ from autolora.study.description import StudySpec
 from autolora.study.results import FinalRow, Results, TrialRow
 from autolora.study.session import Session
 from autolora.study.store import Store
-from autolora.training.evaluate import Measured, Passing, evaluate
+from autolora.study.working import Assigned, do, work_of
+from autolora.training.answers import Answers
+from autolora.training.evaluate import Passing, answered
+from autolora.training.evaluate import measured as bounded
 from autolora.training.fit import Run, train
 from autolora.training.shared import Shared
 
@@ -59,7 +62,9 @@ def score(results: Results, trial: TrialRow) -> float:
 def measure(session: Session, store: Store, job: Job, shared: Shared) -> dict[str, float]:
     """Measures an arm at a seed on the test split and stores it."""
     shared.parts = store.parts()
-    measured = _evaluate(session, _adapter(session, store, job, shared), shared.parts)
+    answers = _answers(session, _adapter(session, store, job, shared), shared.parts)
+    store.losses(job.arm, job.seed, answers)
+    measured = {name: bounded(metric, answers) for name, metric in session.task.metrics.items()}
     for metric, m in measured.items():
         store.final(
             FinalRow(
@@ -81,11 +86,21 @@ def _adapter(session: Session, store: Store, job: Job, shared: Shared) -> Adapte
     kept = store.adapter(job.trial.number) if job.seed == session.spec.seed else None
     if kept is not None:
         return Adapter.from_bytes(kept)
+    strategy = job.trial.configuration.get("strategy")
+    if strategy is not None:
+        work = work_of(session, store, job.seed, shared, _silent)
+        found = do(Assigned(strategy), work, store)
+        store.found(job.arm, job.seed, found)
+        return found.adapter
     proposal = Proposal.of(job.trial.allocation, job.trial.configuration)
     return train(Run(session.task, proposal, session.spec.training, job.seed), shared).adapter
 
 
-def _evaluate(session: Session, adapter: Adapter, parts: int) -> dict[str, Measured]:
+def _answers(session: Session, adapter: Adapter, parts: int) -> Answers:
     model = session.task.model()
     adapter.attach_to(model)
-    return evaluate(model, session.task, "test", passing=Passing(parts=parts))
+    return answered(model, session.task, "test", final=True, passing=Passing(parts=parts))
+
+
+def _silent(what: str, share: float) -> None:
+    del what, share

@@ -42,9 +42,12 @@ class Objective(Strict):
 class Budget(Strict):
     """When the search ends, and how many parameters an adapter may have.
 
-    `uniform_rank` stands for the parameters of that uniform allocation.
+    `ft` counts fine-tunes: a run of the study's own length each, in example-passes, what runs
+    beside the search not among them. `uniform_rank` stands for the parameters of that uniform
+    allocation.
     """
 
+    ft: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     trials: int | None = Field(default=None, ge=1)
     seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     example_passes: int | None = Field(default=None, ge=1)
@@ -52,19 +55,36 @@ class Budget(Strict):
     uniform_rank: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
-    def _ends(self) -> "Budget":
-        if self.trials is None and self.seconds is None and self.example_passes is None:
-            raise ValueError("a budget needs an end: trials, seconds or example_passes")
+    def _one_size(self) -> "Budget":
         if self.parameters is not None and self.uniform_rank is not None:
             raise ValueError("parameters and uniform_rank say the same thing; give one of them")
         return self
 
+    @property
+    def ends(self) -> bool:
+        """Whether anything ends it."""
+        limits = (self.ft, self.trials, self.seconds, self.example_passes)
+        return any(limit is not None for limit in limits)
+
 
 class Baselines(Strict):
-    """What runs beside the search: uniform ranks, and at how many learning rates each."""
+    """What runs beside the search: uniform ranks, at how many learning rates each, strategies.
+
+    A strategy among them does its own work within the same budgets; its arm has its name.
+    """
 
     uniform_ranks: tuple[int, ...] = ()
     learning_rates: int = Field(default=3, ge=1, le=20)
+    strategies: tuple[dict[str, Any], ...] = ()
+
+    @field_validator("strategies", mode="before")
+    @classmethod
+    def _working(cls, given: Any) -> Any:
+        named = [_strategy(each) for each in given] if isinstance(given, list | tuple) else given
+        for each in named:
+            if not strategies.works(_case(strategies, each["name"])):
+                raise ValueError(f"{each['name']} is no baseline; it proposes trials of its own")
+        return named
 
     @field_validator("uniform_ranks")
     @classmethod
@@ -94,10 +114,11 @@ class Backend(Strict):
 
 
 class StudySpec(Strict):
-    """A study: task, space, sampler, budget, seed.
+    """A study: task, space, strategy, budget, seed.
 
-    `sampler` and `pruner` hold a name and options; after reading they hold every option, also
-    those left to their defaults.
+    `strategy`, `sampler` and `pruner` hold a name and options; after reading they hold every
+    option, also those left to their defaults. Without a strategy it is nest, with a budget of 2 FT
+    unless it says something else; or optuna, where the budget counts trials.
     """
 
     schema_version: Literal[1] = 1
@@ -106,7 +127,7 @@ class StudySpec(Strict):
     space: str | SpaceSpec
     training: TrainingSettings = TrainingSettings(steps=200)
     objective: Objective = Objective()
-    strategy: str = "optuna"
+    strategy: dict[str, Any] = Field(default={}, validate_default=True)
     sampler: dict[str, Any] = Field(default={"name": "tpe"}, validate_default=True)
     pruner: dict[str, Any] = Field(default={"name": "median"}, validate_default=True)
     budget: Budget
@@ -139,11 +160,46 @@ class StudySpec(Strict):
     def _pruner_options(cls, given: dict[str, Any]) -> dict[str, Any]:
         return _complete(pruners, "pruner", given)
 
-    @field_validator("strategy")
+    @model_validator(mode="before")
     @classmethod
-    def _strategy(cls, name: str) -> str:
-        _case(strategies, name)
-        return name
+    def _defaults(cls, data: Any) -> Any:
+        """What a missing strategy and a missing end of the budget stand for."""
+        if not isinstance(data, dict) or not isinstance(data.get("budget"), dict):
+            return data
+        budget = data["budget"]
+        if not data.get("strategy"):
+            data = {**data, "strategy": "nest" if budget.get("trials") is None else "optuna"}
+        limits = [budget.get(key) for key in ("ft", "trials", "seconds", "example_passes")]
+        name = _name(data["strategy"])
+        if all(limit is None for limit in limits) and _is_work(name):
+            data = {**data, "budget": {**budget, "ft": 2.0}}
+        return data
+
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _strategy_options(cls, given: Any) -> dict[str, Any]:
+        return _strategy(given)
+
+    @model_validator(mode="after")
+    def _budget_fits(self) -> "StudySpec":
+        """Budgets are those that the strategy knows."""
+        name, budget = self.strategy["name"], self.budget
+        if self.works:
+            if budget.trials is not None:
+                raise ValueError(f"{name} counts no trials; give budget.ft, as 2.0")
+            if self.objective.and_parameters:
+                raise ValueError(f"{name} takes one objective; drop and_parameters")
+        elif not budget.ends and getattr(_case(strategies, name), "SAMPLES", True):
+            raise ValueError("a budget needs an end: trials, ft, seconds or example_passes")
+        works = self.works or self.baselines.strategies
+        if works and budget.parameters is None and budget.uniform_rank is None:
+            raise ValueError(f"{name} allocates a budget; give budget.uniform_rank or parameters")
+        return self
+
+    @property
+    def works(self) -> bool:
+        """Whether the strategy does its own work, rather than proposing trials."""
+        return strategies.works(_case(strategies, self.strategy["name"]))
 
     def digest(self) -> str:
         """Equal for descriptions of the same study; it may go on longer, or elsewhere."""
@@ -153,6 +209,24 @@ class StudySpec(Strict):
     def with_trials(self, trials: int) -> "StudySpec":
         """The same study with another number of trials."""
         return self.model_copy(update={"budget": self.budget.model_copy(update={"trials": trials})})
+
+    def with_strategy(self, name: str | None, fine_tunes: float | None) -> "StudySpec":
+        """The study with another strategy, or another budget of compute, in FT.
+
+        What ended the search before ends it no more where the new one counts otherwise.
+
+        Raises:
+            BadValue: if there is no such strategy.
+        """
+        data = self.model_dump()
+        budget = data["budget"]
+        if name is not None:
+            data["strategy"] = name
+            if _is_work(name):
+                budget["trials"] = None
+        if fine_tunes is not None:
+            budget |= {"ft": fine_tunes, "trials": None, "seconds": None, "example_passes": None}
+        return validate(data, StudySpec, "the study")
 
 
 def read_study(name: str | os.PathLike[str]) -> StudySpec:
@@ -191,6 +265,35 @@ def _complete(folder: ModuleType, kind: str, given: dict[str, Any]) -> dict[str,
     except UnknownName as error:
         raise ValueError(str(error)) from None
     return {"name": name, **{key: _typed(function, key, value) for key, value in every.items()}}
+
+
+def _strategy(given: Any) -> dict[str, Any]:
+    """A strategy by name, or with options: with every option it has."""
+    rest = {"name": given} if isinstance(given, str) else dict(given or {})
+    name, arm = rest.pop("name", None), rest.pop("arm", None)
+    if not isinstance(name, str):
+        raise ValueError("a strategy says its name")  # noqa: TRY004 — pydantic's way
+    model = getattr(_case(strategies, name), "OPTIONS", Strict)
+    try:
+        complete = {"name": name, **model.model_validate(rest).model_dump(mode="json")}
+        return complete if arm is None else {**complete, "arm": str(arm)}
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        known = ", ".join(model.model_fields) or "none"
+        raise ValueError(f"{where} of {name}: {first['msg']}; its options are {known}") from None
+
+
+def _name(strategy: Any) -> Any:
+    return strategy.get("name") if isinstance(strategy, Mapping) else strategy
+
+
+def _is_work(name: Any) -> bool:
+    """Whether a strategy of that name does its own work; an unknown one is refused elsewhere."""
+    try:
+        return strategies.works(load(strategies, name))
+    except (UnknownName, ImportError, TypeError):
+        return False
 
 
 def _case(folder: ModuleType, name: str) -> ModuleType:

@@ -88,7 +88,8 @@ class Outcome:
     """What came of a trial.
 
     `objectives` are the values of a complete trial, in the order of the study's objective.
-    `reason` says why a trial is not complete: "pruned", "diverged", "error: …".
+    `reason` says why a trial is not complete: "pruned", "diverged", "error: …". `plan` is what was
+    trained, where that was not known when the trial began.
     """
 
     state: Literal["complete", "pruned", "failed"]
@@ -97,6 +98,7 @@ class Outcome:
     loss: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     reason: str | None = None
+    plan: Plan | None = None
 
     def settled(self) -> "Outcome":
         """The outcome; a complete one whose objectives are no numbers has diverged instead."""
@@ -113,4 +115,13 @@ class Outcome:
             "metrics": {n: v for n, v in self.metrics.items() if math.isfinite(v)},
             "reason": self.reason or (self.state if self.state == "pruned" else None),
             **asdict(self.ledger),
+            **(self._planned(self.plan) if self.plan else {}),
+        }
+
+    @staticmethod
+    def _planned(plan: Plan) -> dict[str, Any]:
+        return {
+            "allocation": dict(plan.allocation),
+            "configuration": dict(plan.configuration),
+            "parameters": plan.parameters,
         }

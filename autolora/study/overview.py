@@ -12,7 +12,7 @@ from autolora.lora.targets import Target, targets
 from autolora.space.read import find, known, read_yaml
 from autolora.space.space import Space
 from autolora.space.spec import SpaceSpec
-from autolora.strategies.optuna import largest_uniform_rank
+from autolora.spending.opening import largest_uniform_rank
 
 FOLDER = "search_spaces"
 

@@ -8,10 +8,11 @@ from torch import nn
 from autolora.lora.select import outside
 from autolora.space.proposal import Proposal
 from autolora.space.spec import SpaceSpec
-from autolora.strategies import Arm
+from autolora.spending.opening import Arm, largest_uniform_rank
+from autolora.spending.rates import learning_rates
 from autolora.study.overview import Overview, overview
-from autolora.study.plan_phases import Phase, arms_of, phases
-from autolora.study.race import sampler_of
+from autolora.study.plan_phases import Phase, phases
+from autolora.study.race import arms_of, sampler_of
 from autolora.study.session import Session
 from autolora.study.timing import Timing, threads_of_a_worker, timed
 
@@ -88,10 +89,14 @@ def plan(session: Session) -> Plan:
 
 
 def _dearest(session: Session, arms: tuple[Arm, ...]) -> Proposal:
-    """The arm of the opening with the most parameters, or uniform rank 1 if all have none."""
-    targets = session.space.targets
-    arm = max(arms, key=lambda arm: arm.allocation.parameters(targets))
-    return session.space.fixed(arm.allocation or session.space.uniform(1), arm.learning_rate)
+    """The arm with the most parameters; without one, the largest uniform rank of the budget."""
+    space = session.space
+    targets = space.targets
+    arm = max(arms, key=lambda arm: arm.allocation.parameters(targets), default=None)
+    if arm is not None:
+        return space.fixed(arm.allocation or space.uniform(1), arm.learning_rate)
+    rank = largest_uniform_rank(space, session.budget_parameters or 0) or 1
+    return space.fixed(space.uniform(rank), learning_rates(space, 1)[0])
 
 
 def _overview(session: Session) -> Overview:

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from autolora import strategies
-from autolora.registry import load
-from autolora.strategies import Arm, Baselines, Strategy
-from autolora.study.race import SEARCH
+from autolora.spending.opening import Arm
+from autolora.study.race import SEARCH, samples, works_of
 from autolora.study.session import Session
 from autolora.study.timing import Timing
+from autolora.study.working import Assigned, stages_of
+from autolora.training.cost import fine_tune, trained_examples
 from autolora.training.settings import TrainingSettings
 from autolora.training.task import Task
 
@@ -38,37 +38,29 @@ class Run:
     @classmethod
     def of(cls, task: Task, settings: TrainingSettings, timing: Timing) -> "Run":
         """A run's cost, from counts and seconds an example."""
-        trained, evaluated = trained_examples(task, settings), evaluated_examples(task, settings)
+        trained = trained_examples(task, settings.batch_size, settings.steps)
+        evaluated = settings.evaluations * task.examples("valid")
         seconds = trained * timing.trained + evaluated * timing.evaluated
-        return cls(2 * trained + evaluated, seconds)
-
-
-def trained_examples(task: Task, settings: TrainingSettings) -> int:
-    """How many examples the steps of a run take; the last batch of a pass may be smaller."""
-    examples, size = task.examples("train"), settings.batch_size
-    passes, steps = divmod(settings.steps, -(-examples // size))
-    return passes * examples + min(steps * size, examples)
-
-
-def evaluated_examples(task: Task, settings: TrainingSettings) -> int:
-    """How many examples the evaluations of a run take."""
-    return settings.evaluations * task.examples("valid")
-
-
-def arms_of(session: Session) -> tuple[Arm, ...]:
-    """The arms that open the race of a study."""
-    strategy: Strategy = load(strategies, session.spec.strategy)
-    given = session.spec.baselines
-    baselines = Baselines(tuple(given.uniform_ranks), given.learning_rates)
-    return strategy.opening(session.space, baselines, session.budget_parameters)
+        return cls(fine_tune(task, settings), seconds)
 
 
 def phases(session: Session, arms: tuple[Arm, ...], timing: Timing) -> tuple[Phase, ...]:
     """The opening, the search and the confirmation of a study."""
     run = Run.of(session.task, session.spec.training, timing)
     first = _opening(session, arms, run)
-    confirmation = _confirmation(session, len({arm.name for arm in arms} | {SEARCH}), run, timing)
-    return first, _search(session, first, run), confirmation
+    worked = works_of(session.spec)
+    works = tuple(_work(n, Assigned(each), session, run) for n, each in worked.items())
+    names = {arm.name for arm in arms} | ({SEARCH} if samples(session.spec) else set())
+    confirmation = _confirmation(session, len(names), works, (run, timing))
+    search = (_search(session, first, run),) if samples(session.spec) else ()
+    return *((first,) if arms else ()), *works, *search, confirmation
+
+
+def _work(name: str, assigned: Assigned, session: Session, run: Run) -> Phase:
+    """A strategy that does its own work; its account is the most that it may cost."""
+    passes = sum(stage.example_passes for stage in stages_of(assigned, session))
+    title = name if name == assigned.name else f"{name}: {assigned.name}"
+    return Phase(title, 1, passes, exact=False, seconds=run.seconds * passes / run.example_passes)
 
 
 def _opening(session: Session, arms: tuple[Arm, ...], run: Run) -> Phase:
@@ -82,7 +74,10 @@ def _opening(session: Session, arms: tuple[Arm, ...], run: Run) -> Phase:
 def _search(session: Session, first: Phase, run: Run) -> Phase:
     """The most: pruned trials cost less, and what was trained before costs nothing."""
     budget, workers = session.spec.budget, session.spec.backend.workers
+    of_ft = None if budget.ft is None else int(budget.ft * run.example_passes)
     runs = [] if budget.trials is None else [float(budget.trials)]
+    if of_ft is not None:
+        runs.append(float(of_ft // run.example_passes))  # none begins that might not end within it
     for limit, before, each in (
         (budget.example_passes, first.example_passes or 0, run.example_passes),
         (budget.seconds, first.seconds, run.seconds),
@@ -90,23 +85,31 @@ def _search(session: Session, first: Phase, run: Run) -> Phase:
         if limit is not None:
             # The last runs begin while the sum is below the limit, one in each worker.
             runs.append(max(0.0, (limit - before) / each + workers) if limit > before else 0.0)
-    counted = budget.trials is not None or budget.example_passes is not None
+    counted = any(x is not None for x in (budget.trials, budget.example_passes, budget.ft))
     most = min(runs[:-1] if budget.seconds is not None and counted else runs)
     passes = int(most * run.example_passes) if counted else None
     return Phase("search", budget.trials, passes, exact=False, seconds=min(runs) * run.seconds)
 
 
-def _confirmation(session: Session, arms: int, run: Run, timing: Timing) -> Phase:
-    """Each arm on the test split at each seed; the adapters of the first seed were kept."""
-    seeds = session.spec.confirm.seeds
-    trained = arms * (seeds - 1)
-    tested = arms * seeds * session.task.examples("test")
+def _confirmation(
+    session: Session, arms: int, works: tuple[Phase, ...], one: tuple[Run, Timing]
+) -> Phase:
+    """Each arm on the test split at each seed; the adapters of the first seed were kept.
+
+    A strategy that does its own work does all of it for every further seed.
+    """
+    run, timing = one
+    more = session.spec.confirm.seeds - 1
+    count = (arms + len(works)) * (more + 1)
+    tested = count * session.task.examples("test")
+    worked = more * sum(work.example_passes or 0 for work in works)
+    seconds = arms * more * run.seconds + more * sum(work.seconds for work in works)
     return Phase(
         "confirmation",
-        arms * seeds,
-        trained * run.example_passes + tested,
-        _at_full_price(session.spec.training),
-        trained * run.seconds + tested * timing.measured,
+        count,
+        arms * more * run.example_passes + worked + tested,
+        _at_full_price(session.spec.training) and not works,
+        seconds + tested * timing.measured,
     )
 
 

@@ -1,6 +1,6 @@
 """The race: what opens it, who runs next, and when it is over."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,14 @@ from optuna.trial import FrozenTrial, TrialState
 from autolora import pruners, samplers, strategies
 from autolora.registry import load
 from autolora.space.proposal import Proposal
-from autolora.strategies import Arm, Baselines
+from autolora.spending.opening import Arm, Baselines, opening
+from autolora.study.description import StudySpec
 from autolora.study.reclaim import DIED
 from autolora.study.results import TrialRow
 from autolora.study.session import Session
 from autolora.study.store import Store
+from autolora.study.working import Assigned
+from autolora.training.cost import fine_tune
 
 SEARCH = "search"
 INTERRUPTED = "interrupted"
@@ -36,28 +39,31 @@ class Race:
     worker: int = 0
 
     def open(self) -> None:
-        """Enqueues the arms that are not yet in the study, so that a crash between loses none."""
-        spec, space = self.session.spec, self.session.space
-        strategy: strategies.Strategy = load(strategies, spec.strategy)
-        rates = spec.baselines.learning_rates
-        baselines = Baselines(tuple(spec.baselines.uniform_ranks), rates)
+        """Enqueues the arms that are not yet in the study, so that a crash between loses none.
+
+        Strategies that do their own work come first: they take longest.
+        """
         study = self.store.optuna_study()
         with self.store.storage.errors():
             told = study.get_trials(deepcopy=False)
             known = {(t.user_attrs.get("arm"), t.user_attrs.get("learning_rate")) for t in told}
-            for arm in strategy.opening(space, baselines, self.session.budget_parameters):
+            for name, strategy in works_of(self.session.spec).items():
+                if (name, None) not in known:
+                    study.enqueue_trial({}, user_attrs={"arm": name, "strategy": strategy})
+            for arm in arms_of(self.session):
                 if (arm.name, arm.learning_rate) not in known:
-                    params = space.encode(arm.allocation, arm.learning_rate) or {}
+                    params = self.session.space.encode(arm.allocation, arm.learning_rate) or {}
                     study.enqueue_trial(params, user_attrs=_attributes(arm))
 
-    def ask(self, study: optuna.Study) -> tuple[optuna.Trial, Proposal] | None:
-        """The next trial and what it is to train; None when the race is over."""
+    def ask(self, study: optuna.Study) -> tuple[optuna.Trial, Proposal | Assigned] | None:
+        """The next trial and what it is to do; None when the race is over."""
         with self.store.storage.errors(), self.store.storage.turn():
             if self.is_over(study):
                 return None
             trial = self.store.ask(study, {})
         try:
-            return trial, self.proposal(trial)
+            strategy = trial.user_attrs.get("strategy")
+            return trial, Assigned(strategy) if strategy else self.proposal(trial)
         except BaseException:
             self.store.release(trial.number, INTERRUPTED)
             raise
@@ -69,16 +75,31 @@ class Race:
             return False
         return self.spent(self.store.trials())
 
-    def spent(self, trials: Iterable[TrialRow]) -> bool:
-        """Whether the sampler may propose no more: trials, seconds or example-passes are used."""
-        budget = self.session.spec.budget
-        cost = self.store.spent()
+    def spent(self, trials: Collection[TrialRow]) -> bool:
+        """Whether the sampler may propose no more: trials, FT, seconds or passes are used.
+
+        FT are those of the sampler's own trials; the baselines beside it are not counted there.
+        """
+        spec = self.session.spec
+        if not samples(spec):
+            return True
+        budget, cost = spec.budget, self.store.spent()
         limits = (
             (budget.trials, sum(map(counts, trials))),
             (budget.seconds, cost.seconds),
             (budget.example_passes, cost.example_passes),
         )
-        return any(limit is not None and used >= limit for limit, used in limits)
+        if any(limit is not None and used >= limit for limit, used in limits):
+            return True
+        return budget.ft is not None and not self._affordable(budget.ft, trials)
+
+    def _affordable(self, fine_tunes: float, trials: Collection[TrialRow]) -> bool:
+        """Whether one more trial ends within so many FT, if those that run go to their ends."""
+        one = fine_tune(self.session.task, self.session.spec.training)
+        own = [trial for trial in trials if trial.arm == SEARCH]
+        running = sum(trial.state == "running" for trial in own)
+        spent = sum(trial.example_passes for trial in own)
+        return spent + (running + 1) * one <= fine_tunes * one
 
     def proposal(self, trial: optuna.Trial) -> Proposal:
         """What a trial means: an arm of the opening, or what the sampler suggests."""
@@ -141,6 +162,34 @@ class Sampled(optuna.Study):
     ) -> list[FrozenTrial]:
         found = super()._get_trials(deepcopy, states, use_cache)
         return [trial for trial in found if trial.params or not trial.state.is_finished()]
+
+
+def samples(spec: StudySpec) -> bool:
+    """Whether a sampler proposes trials when the opening has run."""
+    return bool(getattr(load(strategies, spec.strategy["name"]), "SAMPLES", False))
+
+
+def works_of(spec: StudySpec) -> dict[str, Mapping[str, Any]]:
+    """The strategies of a study that do their own work, by the name of their arm."""
+    found: dict[str, Mapping[str, Any]] = {SEARCH: spec.strategy} if spec.works else {}
+    for each in spec.baselines.strategies:
+        found[str(each.get("arm") or each["name"])] = each
+    return found
+
+
+def arms_of(session: Session) -> tuple[Arm, ...]:
+    """The arms of single runs that open the race of a study.
+
+    Beside a strategy that does its own work there are none but those that are asked for: its
+    budget is a promise.
+    """
+    given = session.spec.baselines
+    baselines = Baselines(tuple(given.uniform_ranks), given.learning_rates)
+    strategy = load(strategies, session.spec.strategy["name"])
+    if strategies.works(strategy):
+        return opening(session.space, baselines, None) if baselines.uniform_ranks else ()
+    found: tuple[Arm, ...] = strategy.arms(session.space, baselines, session.budget_parameters)
+    return found
 
 
 def _attributes(arm: Arm) -> dict[str, Any]:

@@ -122,4 +122,54 @@ finals = Table(
     Column("high", Float, nullable=False),
 )
 
-OF_A_STUDY = (trials, attempts, curves, adapters, finals)
+# What strategies that do their own work have done: see autolora/spending/journal.py.
+stages = Table(
+    f"{PREFIX}stages",
+    metadata,
+    Column("study", String(512), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("example_passes", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("adapter", LargeBinary),
+    Column("kept", Float, nullable=False),
+)
+
+# What such a strategy found at a seed: its ledger, and what led to it.
+works = Table(
+    f"{PREFIX}works",
+    metadata,
+    Column("study", String(512), primary_key=True),
+    Column("arm", String(128), primary_key=True),
+    Column("seed", BigInteger, primary_key=True, autoincrement=False),
+    Column("ledger", JSON, nullable=False),
+    Column("about", JSON, nullable=False),
+)
+
+# Allocations that were evaluated without being trained: thousands, so they are no trials.
+evaluations = Table(
+    f"{PREFIX}evaluations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study", String(512), nullable=False),
+    Column("stage", String(64), nullable=False),
+    Column("allocation", String(64), nullable=False),
+    Column("sample", String(64), nullable=False),
+    Column("loss", Float),
+    Column("examples", Integer, nullable=False),
+    Column("example_passes", Integer, nullable=False),
+)
+
+# The loss of every test example, as float64 one after the other, and its weight.
+losses = Table(
+    f"{PREFIX}losses",
+    metadata,
+    Column("study", String(512), primary_key=True),
+    Column("arm", String(128), primary_key=True),
+    Column("seed", BigInteger, primary_key=True, autoincrement=False),
+    Column("losses", LargeBinary, nullable=False),
+    Column("weights", LargeBinary, nullable=False),
+)
+
+OF_A_STUDY = (trials, attempts, curves, adapters, finals, stages, works, evaluations, losses)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from autolora.lora.targets import Target
+from autolora.spending.stage import Stage
 from autolora.training.curve import CurvePoint
 
 State = Literal["complete", "pruned", "failed", "running", "waiting"]
@@ -52,6 +53,26 @@ class FinalRow:
 
 
 @dataclass(frozen=True)
+class LossRow:
+    """The loss of each test example under one arm at one seed, in the order of the split."""
+
+    arm: str
+    seed: int
+    losses: tuple[float, ...]
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class WorkRow:
+    """What a strategy that does its own work did at a seed: its ledger, and what led to it."""
+
+    arm: str
+    seed: int
+    ledger: tuple[Stage, ...]
+    about: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Results:
     """A study as stored.
 
@@ -75,3 +96,5 @@ class Results:
     groups: Mapping[str, tuple[str, ...]]
     best: int | None
     versions: Mapping[str, str]
+    works: tuple[WorkRow, ...] = ()
+    losses: tuple[LossRow, ...] = ()

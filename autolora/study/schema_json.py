@@ -37,7 +37,10 @@ def study_schema() -> Schema:
     properties["task"] = _one_of("type", [_task(name, definitions) for name in known])
     for kind, folder in (("sampler", samplers), ("pruner", pruners)):
         properties[kind] = _one_of("name", [_case(folder, kind, name) for name in names(folder)])
-    properties["strategy"] |= _names(strategies)
+    cases = [_strategy(name, definitions) for name in names(strategies)]
+    chosen = {"anyOf": [_names(strategies), _one_of("name", cases)]}
+    properties["strategy"] = chosen
+    definitions["Baselines"]["properties"]["strategies"] |= {"items": chosen}
     definitions["Backend"]["properties"]["name"] |= _names(backends)
     return _finished(schema, "A study of autolora")
 
@@ -75,6 +78,16 @@ def _task(name: str, definitions: dict[str, Any]) -> Schema:
     for inner, definition in schema.pop("$defs", {}).items():
         definitions[f"{name}.{inner}"] = definition
     return schema | _named(schema, "type", name)
+
+
+def _strategy(name: str, definitions: dict[str, Any]) -> Schema:
+    """The options of a strategy; what they refer to joins the definitions."""
+    model = getattr(load(strategies, name), "OPTIONS", Strict)
+    schema = model.model_json_schema(mode="validation", ref_template=f"#/$defs/{name}.{{model}}")
+    for inner, definition in schema.pop("$defs", {}).items():
+        definitions[f"{name}.{inner}"] = definition
+    schema["properties"] = {"arm": {"type": "string"}, **schema.get("properties", {})}
+    return schema | _named(schema, "name", name)
 
 
 def _case(folder: ModuleType, kind: str, name: str) -> Schema:

@@ -5,7 +5,7 @@ from typing import Any
 
 from autolora.study.description import StudySpec
 
-_STEPS, _BATCH, _TRIALS = 4, 8, 2
+_STEPS, _BATCH, _TRIALS, _FT = 4, 8, 2, 8.0
 # Train stays large enough that no class of valid or test is missing in it.
 _EXAMPLES: Mapping[str, int] = {"train": 200, "valid": 24, "test": 24}
 
@@ -29,7 +29,8 @@ def smoke(spec: StudySpec) -> StudySpec:
             "accumulate": 1,
         },
         "budget": {
-            "trials": min(budget.trials or _TRIALS, _TRIALS),
+            "trials": None if spec.works else min(budget.trials or _TRIALS, _TRIALS),
+            "ft": _FT if spec.works else None,
             "seconds": None,
             "example_passes": None,
         },

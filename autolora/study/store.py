@@ -11,12 +11,14 @@ from sqlalchemy import delete, insert, select
 from autolora.artifacts.adapter import Adapter
 from autolora.errors import NameTaken, NoSuchStudy, OtherStudy
 from autolora.registry import nearest
-from autolora.study import asking, kept, reclaim, summary, trials
+from autolora.spending import Found
+from autolora.study import asking, kept, reclaim, summary, trials, worked
 from autolora.study.entries import Claim, Outcome, Plan, StudyRecord
 from autolora.study.quiet import quiet
 from autolora.study.records import OF_A_STUDY, studies
 from autolora.study.results import FinalRow, Results, TrialRow
 from autolora.study.storage import Storage, study_names
+from autolora.training.answers import Answers
 from autolora.training.curve import CurvePoint, Ledger
 
 _PARTS = "batch_parts"
@@ -171,6 +173,20 @@ class Store:
         with self.storage.errors(), self.storage.turn():
             study = self.optuna_study()
             study.set_user_attr(_PARTS, max(parts, study.user_attrs.get(_PARTS, 1)))
+
+    def journal(self) -> worked.StoredJournal:
+        """What strategies that do their own work have done in this study."""
+        return worked.StoredJournal(self.storage, self.name)
+
+    def found(self, arm: str, seed: int, found: Found) -> None:
+        """Stores the ledger of a strategy at a seed, and what led to its adapter."""
+        with self.storage.errors():
+            worked.write_work(self.storage, self.name, arm, seed, found)
+
+    def losses(self, arm: str, seed: int, answers: Answers) -> None:
+        """Stores the loss of every test example under an arm at a seed."""
+        with self.storage.errors():
+            worked.write_losses(self.storage, self.name, arm, seed, answers)
 
     def reclaim(self) -> list[int]:
         """Releases every running trial whose process is gone, and gives their numbers.

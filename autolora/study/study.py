@@ -18,12 +18,13 @@ from autolora.study.counted import Counted
 from autolora.study.description import StudySpec, described, read_study
 from autolora.study.entries import StudyRecord
 from autolora.study.progress import listener
-from autolora.study.race import Race, sampler_of
+from autolora.study.race import Race, sampler_of, works_of
 from autolora.study.results import FinalRow, Results, TrialRow
 from autolora.study.session import Session
 from autolora.study.storage import default_url, open_storage
 from autolora.study.store import Store
 from autolora.study.versions import versions
+from autolora.study.working import Assigned, stages_of
 
 Listen = Callable[[Mapping[str, Any]], None]
 _LOOK_SECONDS = 0.5  # between looks at trials that workers elsewhere still train
@@ -67,7 +68,8 @@ class Study:
         that the description names (`package.module:function`) runs only if it is allowed.
 
         Raises:
-            UsageError: if the description, the space or the budget cannot be.
+            UsageError: if the description, the space or the budget cannot be, or a strategy needs
+                more compute than it is given.
             StorageUnavailable: if the database cannot be opened.
             DeadTargets: if the model does not use a target of the space.
         """
@@ -76,6 +78,8 @@ class Study:
         session.check_metric()
         session.space.check_budget(session.budget_parameters)
         sampler_of(session)
+        for strategy in works_of(spec).values():
+            stages_of(Assigned(strategy), session)
         record = _record(session)
         folder = folder or Path("runs") / spec.name
         store = Store(open_storage(storage or default_url(folder)), spec.name)

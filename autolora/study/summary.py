@@ -15,6 +15,7 @@ from autolora.study.quiet import quiet
 from autolora.study.records import attempts, curves, finals, trials
 from autolora.study.results import FinalRow, Results, State, TrialRow
 from autolora.study.storage import Storage
+from autolora.study.worked import read_losses, read_works
 from autolora.training.curve import CurvePoint, Ledger
 
 FEWEST_FOR_IMPORTANCE = 4
@@ -46,6 +47,8 @@ def results(storage: Storage, study: optuna.Study, record: StudyRecord) -> Resul
         groups=record.groups,
         best=_best(record, told, rows),
         versions=record.versions,
+        works=read_works(storage, name),
+        losses=read_losses(storage, name),
     )
 
 

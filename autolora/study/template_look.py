@@ -8,7 +8,7 @@ from typing import Any
 
 from autolora import tasks
 from autolora.data.sources import tables
-from autolora.errors import AutoloraError, UsageError
+from autolora.errors import AutoloraError, DataUnreachable, ModelUnreachable, UsageError
 from autolora.lora.select import outside
 from autolora.lora.targets import Target
 from autolora.registry import load
@@ -26,6 +26,8 @@ _USUAL: Mapping[str, str] = MappingProxyType(
     }
 )
 _PLAIN = ("embedding", "matrix", "tensor")  # kinds that a space that is made up leaves out
+
+_UNREACHABLE = (DataUnreachable, ModelUnreachable)  # for now: a network may be there later
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def data(where: str) -> Seen | None:
     """
     try:
         found = tables(where)
+    except _UNREACHABLE:
+        return None
     except UsageError:
         raise
     except AutoloraError:
@@ -82,6 +86,8 @@ def space(
     kind = KINDS[modality]
     try:
         task = load(tasks, modality).task(options, allow_code=allow_code)
+    except _UNREACHABLE:
+        return None
     except UsageError:
         raise
     except AutoloraError:

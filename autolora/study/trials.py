@@ -96,6 +96,8 @@ def finish(
             return False
         if adapter is not None and outcome.state == "complete":
             kept.keep(connection, study, number, adapter)
+    if outcome.plan is not None:
+        _describe(storage, study, number, outcome.plan.parameters)
     tell(storage, study, number, outcome.state, outcome.objectives)
     return True
 
@@ -159,14 +161,22 @@ def _record_plan(storage: Storage, study: str, number: int, plan: Plan) -> None:
         if connection.execute(update(trials).where(here).values(**values)).rowcount:
             return
         connection.execute(insert(trials).values(study=study, number=number, **values))
-        budget = select(studies.c.budget_parameters).where(studies.c.name == study)
+    of = trial_id(storage, study, number)
+    for key in ("arm", "digest"):
+        storage.optuna.set_trial_user_attr(of, key, values[key])
+    _describe(storage, study, number, plan.parameters)
+
+
+def _describe(storage: Storage, study: str, number: int, parameters: int) -> None:
+    """Tells Optuna how many parameters a trial has, and whether they keep the budget."""
+    budget = select(studies.c.budget_parameters).where(studies.c.name == study)
+    with storage.engine.connect() as connection:
         limit = connection.scalar(budget)
     of = trial_id(storage, study, number)
-    for key in ("arm", "parameters", "digest"):
-        storage.optuna.set_trial_user_attr(of, key, values[key])
+    storage.optuna.set_trial_user_attr(of, "parameters", parameters)
     if limit is not None:
         # Of the two ways that Optuna reads constraints, the one that its dashboard shows as well.
-        storage.optuna.set_trial_system_attr(of, "constraints", [plan.parameters - limit])
+        storage.optuna.set_trial_system_attr(of, "constraints", [parameters - limit])
 
 
 def _open(study: str, number: int) -> tuple[Any, ...]:

@@ -10,9 +10,12 @@ from functools import cached_property
 from typing import Any
 
 import optuna
+import torch
 
+from autolora.artifacts.adapter import Adapter
 from autolora.errors import AutoloraError, Diverged, OutOfMemory, StorageUnavailable
 from autolora.space.proposal import Proposal
+from autolora.spending import Found
 from autolora.study import confirm as confirming
 from autolora.study.description import described
 from autolora.study.entries import Outcome, Plan
@@ -21,8 +24,10 @@ from autolora.study.session import Session
 from autolora.study.storage import open_storage
 from autolora.study.store import Store
 from autolora.study.watch import Watch
+from autolora.study.working import Assigned, account_of, do, work_of
 from autolora.training.curve import Ledger
 from autolora.training.fit import Fit, Run, train
+from autolora.training.meter import peak_bytes
 from autolora.training.shared import Shared
 
 Listen = Callable[[Mapping[str, Any]], None]
@@ -79,23 +84,29 @@ class Worker:
         """Tells the parent."""
         self.listen({"event": event, "worker": self.number, **data})
 
-    def run(self, trial: optuna.Trial, proposal: Proposal) -> None:
-        """Trains a trial, or reuses the result of an equal one, and stores what came of it."""
+    def run(self, trial: optuna.Trial, job: Proposal | Assigned) -> None:
+        """Does a trial, or reuses the result of an equal one, and stores what came of it."""
         try:
-            plan = self._plan(trial, proposal)
+            plan = self._plan(trial, job)
             other = self._claim(trial.number, plan)
             if other is not None:
                 self.store.reuse(trial.number, other)
                 self._told(trial.number, plan, reused_from=other)
                 return
-            outcome, fitted = self._train(trial, plan, proposal)
-            self.store.finish(trial.number, outcome, fitted.adapter if fitted else None)
+            if isinstance(job, Assigned):
+                outcome, adapter = self._work(trial.number, plan, job)
+            else:
+                outcome, adapter = self._train(trial, plan, job)
+            self.store.finish(trial.number, outcome, adapter)
         except KeyboardInterrupt:
             self.store.release(trial.number, INTERRUPTED)
             raise
-        self._told(trial.number, plan)
+        self._told(trial.number, outcome.plan or plan)
 
-    def _plan(self, trial: optuna.Trial, proposal: Proposal) -> Plan:
+    def _plan(self, trial: optuna.Trial, proposal: Proposal | Assigned) -> Plan:
+        if isinstance(proposal, Assigned):
+            about = {"strategy": dict(proposal.strategy)}
+            return Plan(proposal.digest(self.session), {}, about, 0, trial.user_attrs["arm"])
         return Plan(
             digest=proposal.digest(self.session.context),
             allocation=proposal.allocation,
@@ -114,20 +125,53 @@ class Worker:
 
     def _train(
         self, trial: optuna.Trial, plan: Plan, proposal: Proposal
-    ) -> tuple[Outcome, Fit | None]:
-        began = time.monotonic()
-        try:
+    ) -> tuple[Outcome, Adapter | None]:
+        """Trains an allocation from its start."""
+
+        def train_it() -> tuple[Outcome, Adapter | None]:
             fitted = self._fit(trial, plan, proposal)
-        except StorageUnavailable:
-            raise
-        except (AutoloraError, RuntimeError, ValueError, ArithmeticError) as error:
-            reason = "diverged" if isinstance(error, Diverged) else f"error: {error}"
-            return Outcome("failed", Ledger(0, time.monotonic() - began, 0), reason=reason), None
-        if fitted.stopped:
-            return Outcome("pruned", fitted.ledger, (), fitted.loss, fitted.metrics), None
-        values = self._objectives(fitted, plan)
-        outcome = Outcome("complete", fitted.ledger, values, fitted.loss, fitted.metrics)
-        return outcome, fitted
+            if fitted.stopped:
+                return Outcome("pruned", fitted.ledger, (), fitted.loss, fitted.metrics), None
+            values = self._objectives(fitted.metrics, plan)
+            outcome = Outcome("complete", fitted.ledger, values, fitted.loss, fitted.metrics)
+            return outcome, fitted.adapter
+
+        return _or_failed(train_it)
+
+    def _work(self, number: int, plan: Plan, job: Assigned) -> tuple[Outcome, Adapter | None]:
+        """Lets a strategy do its own work."""
+        seed = self.session.spec.seed
+
+        def say(what: str, share: float) -> None:
+            self.say("step", what=f"{job.name}: {what}", share=share)
+
+        def do_it() -> tuple[Outcome, Adapter | None]:
+            began = time.monotonic()
+            self.say("said", text=account_of(job, self.session))
+            work = work_of(self.session, self.store, seed, self.shared, say)
+            found = do(job, work, self.store)
+            self.store.found(plan.arm, seed, found)
+            self.store.curve(number, found.curve)
+            made = self._made(plan, found)
+            seconds = time.monotonic() - began
+            ledger = Ledger(found.example_passes, seconds, peak_bytes(torch.device("cpu")))
+            values = self._objectives(found.metrics, made)
+            metrics = found.metrics
+            outcome = Outcome("complete", ledger, values, found.loss, metrics, plan=made)
+            return outcome, found.adapter
+
+        return _or_failed(do_it)
+
+    def _made(self, plan: Plan, found: Found) -> Plan:
+        """The plan with the allocation that came of it."""
+        allocation = found.adapter.allocation
+        proposal = self.session.space.fixed(allocation, found.learning_rate)
+        return replace(
+            plan,
+            allocation=allocation,
+            configuration={**proposal.configuration(), **plan.configuration},
+            parameters=allocation.parameters(self.session.space.targets),
+        )
 
     def _fit(self, trial: optuna.Trial, plan: Plan, proposal: Proposal) -> Fit:
         """Trains; where memory does not suffice, again with batches in smaller parts.
@@ -151,9 +195,9 @@ class Worker:
             self.store.divide(2 * self.shared.parts)
             self.say("memory", trial=trial.number, parts=2 * self.shared.parts)
 
-    def _objectives(self, fitted: Fit, plan: Plan) -> tuple[float, ...]:
+    def _objectives(self, metrics: Mapping[str, float], plan: Plan) -> tuple[float, ...]:
         objective = self.session.spec.objective
-        metric = fitted.metrics[objective.metric]
+        metric = metrics[objective.metric]
         return (metric, float(plan.parameters)) if objective.and_parameters else (metric,)
 
     def _told(self, number: int, plan: Plan, reused_from: int | None = None) -> None:
@@ -169,3 +213,17 @@ class Worker:
             seconds=row.seconds,
             reused_from=reused_from,
         )
+
+
+def _or_failed(
+    attempt: Callable[[], tuple[Outcome, Adapter | None]],
+) -> tuple[Outcome, Adapter | None]:
+    """What an attempt gives; a failure as an outcome, so that other trials go on."""
+    began = time.monotonic()
+    try:
+        return attempt()
+    except StorageUnavailable:
+        raise
+    except (AutoloraError, RuntimeError, ValueError, ArithmeticError) as error:
+        reason = "diverged" if isinstance(error, Diverged) else f"error: {error}"
+        return Outcome("failed", Ledger(0, time.monotonic() - began, 0), reason=reason), None

@@ -16,6 +16,7 @@ from autolora.data.vision.networks import Wanted, network
 from autolora.data.vision.pictures import masks, pictures
 from autolora.errors import MaskBeyond
 from autolora.metrics import metrics
+from autolora.objectives import answers as answers_of
 from autolora.objectives import logits
 from autolora.objectives.classification import objective as classification
 from autolora.objectives.multi_label import objective as multi_label
@@ -81,6 +82,9 @@ def task(options: Mapping[str, Any], *, allow_code: bool = False) -> Task:
         FetchFailed: if data or weights of ours can neither be found nor downloaded.
     """
     chosen = validate(dict(options), ImageOptions, "task")
+    measured = metrics(
+        chosen.metrics or _METRICS[chosen.objective], of=answers_of(chosen.objective)
+    )
     data = open_data(chosen.data, _ROLES[chosen.objective])
     answers = _answers(chosen, data)
     net = network(
@@ -99,7 +103,7 @@ def task(options: Mapping[str, Any], *, allow_code: bool = False) -> Task:
         call=Call(net.mean, net.std, chosen.objective == "segmentation"),
         splits=splits,
         objective=answers.objective,
-        metrics=metrics(chosen.metrics or _METRICS[chosen.objective]),
+        metrics=measured,
         head=net.head,
         identity=[_VERSION, chosen.model_dump(mode="json"), net.identity, data.identity],
         classes=answers.outputs,
@@ -181,12 +185,12 @@ def _answers(chosen: ImageOptions, data: Data) -> _Answers:
 
 def _masks(chosen: ImageOptions, data: Data, split: str) -> Tensor:
     table = data.splits[split]
-    return masks(table.columns["mask"], chosen.image_size, chosen.fit, table.source)
+    return masks(table.columns["mask"], chosen.image_size, chosen.fit, table.place)
 
 
 def _examples(chosen: ImageOptions, data: Data, split: str, answers: _Answers) -> ImageExamples:
     table = data.splits[split]
-    pixels = pictures(table.columns["image"], chosen.image_size, chosen.fit, table.source)
+    pixels = pictures(table.columns["image"], chosen.image_size, chosen.fit, table.place)
     weights = torch.ones(len(table))
     if chosen.objective == "segmentation":
         targets = _masks(chosen, data, split).long()

@@ -3,15 +3,15 @@
 import torch
 from torch import Tensor
 
-from autolora.lora.attach import Attached
 from autolora.training.loop import Evaluated
+from autolora.training.treatment import Treatment
 
 
 class Best:
     """The trained tensors at the evaluation with the lowest validation loss."""
 
-    def __init__(self, attached: Attached) -> None:
-        self._parameters = list(attached.parameters())
+    def __init__(self, treatment: Treatment) -> None:
+        self._parameters = list(treatment.parameters())
         self._kept: list[Tensor] = []
         self._evaluated: Evaluated | None = None
         self._since = 0

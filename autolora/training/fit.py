@@ -1,7 +1,10 @@
 """An allocation and a learning rate go in, a trained adapter comes out."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -10,9 +13,10 @@ from autolora.errors import OutOfMemory
 from autolora.lora.attach import Attached, attach
 from autolora.space.proposal import Proposal
 from autolora.training.best import Best
+from autolora.training.checkpoint import Checkpoint
 from autolora.training.curve import CurvePoint, Ledger
 from autolora.training.device import choose
-from autolora.training.loop import Loop
+from autolora.training.loop import Loop, Span
 from autolora.training.memory import ran_out
 from autolora.training.meter import Meter
 from autolora.training.modes import without_dropout
@@ -20,6 +24,7 @@ from autolora.training.seeds import DROPOUT, derived, seeded
 from autolora.training.settings import TrainingSettings
 from autolora.training.shared import Shared
 from autolora.training.task import Task
+from autolora.training.treatment import Plain, Treats
 
 Watch = Callable[[CurvePoint], bool]
 
@@ -39,6 +44,10 @@ class Fit:
     ledger: Ledger
     stopped: bool
 
+    def with_cost_of(self, before: Ledger) -> Fit:
+        """The same run, counted with steps that it went on from."""
+        return replace(self, ledger=before + self.ledger)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -49,12 +58,25 @@ class Run:
         proposal: The allocation, its scale rule and the peak learning rate.
         settings: What all trials of a study share.
         seed: Decides the head, the factors, the order of the batches, and dropout.
+        start: An adapter of the same allocation whose factors, scales and head it starts from.
+        treats: What it does with the factors beside gradient steps.
     """
 
     task: Task
     proposal: Proposal
     settings: TrainingSettings
     seed: int
+    start: Adapter | None = None
+    treats: Treats = Plain
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run after its first steps: where it stands, its adapter there, and what it cost."""
+
+    checkpoint: Checkpoint
+    adapter: Adapter
+    ledger: Ledger
 
 
 def fit(
@@ -72,7 +94,9 @@ def fit(
     return train(Run(task, proposal, settings, seed), Shared(), watch)
 
 
-def train(run: Run, shared: Shared, watch: Watch | None = None) -> Fit:
+def train(
+    run: Run, shared: Shared, watch: Watch | None = None, start: Checkpoint | None = None
+) -> Fit:
     """Trains an adapter as one of several runs of a process.
 
     Equal arguments give equal bits on a CPU with an equal number of threads. Runs of one seed
@@ -83,52 +107,103 @@ def train(run: Run, shared: Shared, watch: Watch | None = None) -> Fit:
         run: What is trained.
         shared: What the runs of this process have in common.
         watch: Called at each evaluation; True ends the run.
+        start: Where the run stood when it was left; it goes on from there, and counts from there.
 
     Raises:
         Diverged: if a loss is not finite any more.
         OutOfMemory: if a batch does not fit into the memory of the device.
         NoDevice: if the device of the settings is not there.
     """
-    device = choose(run.settings.device)
-    meter = Meter(device)
+    meter = Meter(choose(run.settings.device))
+    with _within_memory(run, shared, meter):
+        return _fit(_Prepared.of(run, shared, meter), meter, watch, Span(start))
+
+
+def begin(run: Run, shared: Shared, until: int) -> Begun:
+    """Takes the first steps of a run and leaves it there, to be gone on with by `train`.
+
+    Raises:
+        Diverged, OutOfMemory, NoDevice: as `train` does.
+    """
+    meter = Meter(choose(run.settings.device))
+    with _within_memory(run, shared, meter):
+        prepared = _Prepared.of(run, shared, meter)
+        with seeded(run.seed, meter.device):
+            torch.manual_seed(derived(run.seed, DROPOUT))
+            rest = prepared.loop.evaluations(run.proposal.learning_rate, meter, Span(None, until))
+            assert not list(rest), "a part of a run is not evaluated"
+        reached = prepared.loop.reached
+        assert reached is not None, "a span that ends keeps where it ended"
+        prepared.loop.treatment.finish()
+        return Begun(reached, Adapter.capture(prepared.attached.model), meter.ledger())
+
+
+@contextmanager
+def _within_memory(run: Run, shared: Shared, meter: Meter) -> Iterator[None]:
+    """Within this context, memory that does not suffice is told as such, with what it cost."""
+    reason = None
     try:
-        return _fit(run, shared, meter, watch)
+        yield
     except (RuntimeError, MemoryError) as error:
         if not ran_out(error):
             raise
         reason = str(error).partition("\n")[0]
-    raise OutOfMemory(run.settings.batch_size, shared.parts, reason, meter.ledger())
+    if reason is not None:  # past the error, whose traceback holds the tensors
+        raise OutOfMemory(run.settings.batch_size, shared.parts, reason, meter.ledger())
 
 
-def _fit(run: Run, shared: Shared, meter: Meter, watch: Watch | None) -> Fit:
+def _fit(prepared: _Prepared, meter: Meter, watch: Watch | None, span: Span) -> Fit:
+    run, loop = prepared.run, prepared.loop
     curve: list[CurvePoint] = []
     stopped = False
     with seeded(run.seed, meter.device):
-        attached = _attached(run, shared, meter)
         torch.manual_seed(derived(run.seed, DROPOUT))  # the factors drew more or fewer numbers
-        best = Best(attached)
-        around = shared.around(run.task, attached, run.settings, meter)
-        loop = Loop(run.task, attached, run.settings, run.seed, shared.parts, around)
-        for evaluated in loop.evaluations(run.proposal.learning_rate, meter):
+        best = Best(loop.treatment)
+        for evaluated in loop.evaluations(run.proposal.learning_rate, meter, span):
             curve.append(evaluated.point)
             best.keep_if_better(evaluated)
             stopped = watch is not None and watch(evaluated.point)
             if stopped or best.stale(run.settings.patience):
                 break
         best.restore()
+        loop.treatment.finish()
     kept = best.evaluated
-    adapter = Adapter.capture(attached.model)
+    adapter = Adapter.capture(prepared.attached.model)
     ledger = meter.ledger()
     return Fit(adapter, kept.point.valid_loss, kept.metrics, tuple(curve), ledger, stopped)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A fresh model of the task with the proposed adapter and its head, ready to be trained."""
+
+    run: Run
+    attached: Attached
+    loop: Loop
+
+    @classmethod
+    def of(cls, run: Run, shared: Shared, meter: Meter) -> _Prepared:
+        with seeded(run.seed, meter.device):
+            attached = _attached(run, shared, meter)
+            around = shared.around(run.task, attached, run.settings, meter)
+            treatment = run.treats(attached, run.seed)
+        model = attached.model
+        loop = Loop(run.task, treatment, model, run.settings, run.seed, shared.parts, around)
+        return cls(run, attached, loop)
 
 
 def _attached(run: Run, shared: Shared, meter: Meter) -> Attached:
     """A fresh model of the task with the proposed adapter and its head to train."""
     task, settings, proposal = run.task, run.settings, run.proposal
     model = task.model().to(meter.device)
-    if settings.head_start == "probe":
+    if settings.head_start == "probe" and run.start is None:
         shared.start_head(task, model, settings, meter)
     if not settings.base_dropout:
         without_dropout(model, but=task.head)
+    if run.start is not None:
+        attached = run.start.attach_to(model, check=False)
+        for part in attached.factors.values():
+            part.dropout = settings.dropout
+        return attached
     attached = attach(model, proposal.allocation, scale=proposal.scale, dropout=settings.dropout)
     return attached.also_train(*task.head)

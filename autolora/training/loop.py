@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autolora.errors import Diverged
-from autolora.lora.attach import Attached
 from autolora.training.batch import Batch
+from autolora.training.checkpoint import Checkpoint
 from autolora.training.curve import CurvePoint
 from autolora.training.device import moved, precise
 from autolora.training.evaluate import Around, Passing, answered, nothing_around, values
@@ -20,6 +20,7 @@ from autolora.training.schedule import share
 from autolora.training.seeds import ORDER, derived
 from autolora.training.settings import TrainingSettings
 from autolora.training.task import Split, Task
+from autolora.training.treatment import Treatment
 
 
 @dataclass(frozen=True)
@@ -31,62 +32,95 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class Span:
+    """The part of a run that is trained now: from a checkpoint, to a step; the whole without.
+
+    A part that ends before the run does is not evaluated.
+    """
+
+    start: Checkpoint | None = None
+    until: int | None = None
+
+
+@dataclass
 class Loop:
     """A task, an attached adapter, and how to train it.
 
     `parts` says into how many smaller ones each batch is divided, beside what the settings say;
     `around` gives, for a split, the context in which each batch goes through the model.
+    `reached` is where the run stands once its span has ended.
     """
 
     task: Task
-    attached: Attached
+    treatment: Treatment
+    model: nn.Module
     settings: TrainingSettings
     seed: int
     parts: int = 1
     around: Mapping[Split, Around] | None = None
+    reached: Checkpoint | None = field(default=None, init=False)
 
     @property
     def _device(self) -> torch.device:
-        return next(self.attached.model.parameters()).device
+        return next(self.model.parameters()).device
 
-    def evaluations(self, peak_rate: float, meter: Meter) -> Iterator[Evaluated]:
+    def evaluations(
+        self, peak_rate: float, meter: Meter, span: Span | None = None
+    ) -> Iterator[Evaluated]:
         """Trains, and gives each evaluation when it is due; with nothing to train, one at the end.
 
         Rank 0 everywhere on a task without a head is the base itself.
         """
-        settings = self.settings
-        if not list(self.attached.parameters()):
+        settings, span = self.settings, span or Span()
+        parameters = list(self.treatment.parameters())
+        if not parameters:
             yield self._evaluated(settings.steps, math.nan, 0.0, meter)
             return
-        optimizer = torch.optim.AdamW(
-            self.attached.parameters(), lr=peak_rate, weight_decay=settings.weight_decay
-        )
-        batches = self._batches(meter)
+        optimizer = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=settings.weight_decay)
+        first = 0
+        if span.start is not None:
+            span.start.load(parameters, optimizer)
+            first = span.start.step
+        last = settings.steps if span.until is None else span.until
+        batches = self._batches(first)
         losses: list[Tensor] = []  # on the device: reading one would wait for it
-        train(self.attached.model)
-        for step in range(1, settings.steps + 1):
+        train(self.model)
+        for step in range(first + 1, last + 1):
             rate = peak_rate * share(step - 1, settings.steps, settings.warmup)
             optimizer.param_groups[0]["lr"] = rate
-            losses.append(self._step(optimizer, next(batches)))
-            if step in settings.evaluation_steps:
+            batch, examples = next(batches)
+            meter.trained(examples)
+            losses.append(self._step(optimizer, batch, step - 1))
+            if step in settings.evaluation_steps and span.until is None:
                 train_loss = _mean(losses, step, rate)
                 losses.clear()
                 yield self._evaluated(step, train_loss, rate, meter)
+        if losses:
+            _mean(losses, last, rate)
+        if span.until is not None:
+            self.reached = Checkpoint.of(last, parameters, optimizer)
 
-    def _step(self, optimizer: torch.optim.Optimizer, batch: Any) -> Tensor:
+    def _step(self, optimizer: torch.optim.Optimizer, batch: Any, step: int) -> Tensor:
         """One update; gives the loss before it."""
         optimizer.zero_grad()
-        losses = [self._gradients(part, part_of) for part, part_of in self._divided(batch)]
+        losses = []
+        for part, part_of in self._divided(batch):
+            with self.treatment.training(step):  # anew, for a backward pass frees what it formed
+                losses.append(self._gradients(part, part_of))
         if self.settings.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.attached.parameters(), self.settings.clip_norm)
+            trained = optimizer.param_groups[0]["params"]
+            torch.nn.utils.clip_grad_norm_(trained, self.settings.clip_norm)
         optimizer.step()
+        self.treatment.updated(step)
         return torch.stack(losses).sum()
 
     def _gradients(self, batch: Any, share_of_batch: float) -> Tensor:
         """Adds the gradients of a part of a batch; gives its part of the loss."""
         with precise(self.settings.precision, self._device), self._around("train")(batch):
-            loss = self.task.loss(self.attached.model, moved(batch, self._device)) * share_of_batch
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = self.task.loss(self.model, moved(batch, self._device)) * share_of_batch
+            penalty = self.treatment.penalty()
+            whole = loss if penalty is None else loss + penalty * share_of_batch
+            whole.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def _divided(self, batch: Any) -> Iterator[tuple[Any, float]]:
@@ -100,11 +134,9 @@ class Loop:
             yield part, part.weights.sum().item() / total
 
     def _evaluated(self, step: int, train_loss: float, rate: float, meter: Meter) -> Evaluated:
-        with precise(self.settings.precision, self._device):
+        with precise(self.settings.precision, self._device), self.treatment.evaluating():
             passing = Passing(self._around("valid"), self.parts)
-            answers = answered(
-                self.attached.model, self.task, "valid", final=False, passing=passing
-            )
+            answers = answered(self.model, self.task, "valid", final=False, passing=passing)
         meter.evaluated(self.task.examples("valid"))
         metrics = values(self.task.metrics, answers)
         if not math.isfinite(metrics["loss"]):
@@ -114,18 +146,21 @@ class Loop:
     def _around(self, split: Split) -> Around:
         return (self.around or {}).get(split, nothing_around)
 
-    def _batches(self, meter: Meter) -> Iterator[Any]:
-        """Batches without end, each pass in an order of its own; counted as they are given."""
+    def _batches(self, skipped: int) -> Iterator[tuple[Any, int]]:
+        """Batches without end with how many examples each has, but for the first ones.
+
+        Each pass has an order of its own.
+        """
         size, examples = self.settings.batch_size, self.task.examples("train")
-        epoch = 0
+        epoch, left = divmod(skipped, -(-examples // size))
         while True:
             order = derived(self.seed, ORDER, epoch)
             batches = self.task.batches("train", batch_size=size, seed=order)
             for number, batch in enumerate(batches):
-                known = len(batch.examples) if isinstance(batch, Batch) else None
-                meter.trained(known or min(size, examples - number * size))
-                yield batch
-            epoch += 1
+                if number >= left:
+                    known = len(batch.examples) if isinstance(batch, Batch) else None
+                    yield batch, known or min(size, examples - number * size)
+            epoch, left = epoch + 1, 0
 
 
 def _mean(losses: list[Tensor], step: int, rate: float) -> float:

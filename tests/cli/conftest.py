@@ -73,6 +73,17 @@ class Place:
             texts = {name: Path(file).read_text() for name, file in said.items()}
         return Ended(words, code, **texts)
 
+    def refused(self, code: int, *words: str, **variables: str) -> str:
+        """The sentence of a command that ends with this code and leaves no file behind."""
+        before = self.files()
+        ran = self(*words, **variables)
+        assert ran.returncode == code, (ran.returncode, ran.stderr)
+        assert ran.stderr.startswith("autolora: ")
+        assert ran.stderr.count("\n") == 1, ran.stderr
+        assert not ran.stdout
+        assert self.files() == before
+        return ran.stderr
+
     def console(self, *words: str) -> Ended:
         """Calls the console script, which takes seconds to load its libraries."""
         called = [COMMAND, *words]

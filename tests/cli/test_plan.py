@@ -10,7 +10,8 @@ import yaml
 
 from autolora.study.description import StudySpec, read_study
 from autolora.study.plan import plan
-from autolora.study.plan_phases import arms_of, phases
+from autolora.study.plan_phases import phases
+from autolora.study.race import arms_of
 from autolora.study.session import Session
 from autolora.study.smoke import smoke
 from autolora.study.study import Study
@@ -74,7 +75,8 @@ def test_the_most_that_a_search_takes(
         "data": {"path": "digits", "splits": splits},
         "image_size": 32,
     }
-    changed = {"task": task, "budget": {**budget, "uniform_rank": 1}, "confirm": {"seeds": 2}}
+    budget = {**budget, "uniform_rank": 1}
+    changed = {"task": task, "strategy": "optuna", "budget": budget, "confirm": {"seeds": 2}}
     session = Session(read_study(place.study(training=training, **changed)))
     opening, search, confirmation = phases(session, arms_of(session), TIMING)
     assert (opening.example_passes, opening.seconds) == (2 * 248, 2 * (64 * 0.1 + 120 * 0.01))

@@ -74,10 +74,15 @@ class TestCsv:
         with pytest.raises(RaggedRow, match=r"separated by semicolons\) has 3 values .* 2 names"):
             read(write("rows.csv", "a;b\n1;2;3\n"))
 
-    def test_nul_and_long_values_are_values(self, write):
+    def test_long_values_are_values(self, write):
         long = "x" * 200_000
-        table = read(write("rows.csv", f"text,label\na\0b,{long}\n"))
-        assert table.columns == {"text": ["a\0b"], "label": [long]}
+        table = read(write("rows.csv", f"text,label\nab,{long}\n"))
+        assert table.columns == {"text": ["ab"], "label": [long]}
+
+    def test_a_nul_is_no_text(self, write):
+        """UTF-16 without its mark is read as UTF-8 with a NUL behind every letter."""
+        with pytest.raises(UnreadableData, match=r"line 3 of .* holds a NUL character; save"):
+            read(write("rows.csv", "text,label\na,b\na\0b,c\n"))
 
     def test_empty_lines_are_no_rows(self, write):
         assert read(write("rows.csv", "a,b\n\n1,2\n\n")).numbers == [3]

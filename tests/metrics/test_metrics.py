@@ -70,6 +70,16 @@ def test_several_labels_are_measured_as_by_the_stateful_class(name):
 
 
 @pytest.mark.parametrize("name", LABELS)
+def test_one_label_that_an_example_has_or_not(name):
+    """Torchmetrics asks for two labels at least where there are several."""
+    predicted, expected = drawn(40, 2), drawn(40, 2)
+    kind, more = LABELS[name]
+    stateful = kind(task="binary", **more)
+    got = value(name, predicted.bool()[:, None], expected.bool()[:, None])
+    assert got == pytest.approx(stateful(predicted, expected).item())
+
+
+@pytest.mark.parametrize("name", LABELS)
 def test_labels_of_tokens_count_one_by_one(name):
     predicted, expected = drawn(30, 3), drawn(30, 3)
     parts = [list(values.split([4, 1, 20, 5])) for values in (predicted, expected)]

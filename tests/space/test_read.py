@@ -202,7 +202,10 @@ def test_wrong_value(tmp_path: Path, right: str, wrong: str, sentence: str) -> N
     [
         ("name: tiny", "name: ../tiny", "line 1: name is '../tiny'"),
         ("name: tiny\n", "", "name: field required"),
-        ("trials: 2", "uniform_rank: 2", "a budget needs an end"),
+        ("trials: 2", "ft: 2", "nest allocates a budget; give budget.uniform_rank"),
+        ("trials: 2", "trials: 2, uniform_rank: 1}\nstrategy: {name: nest", "give budget.ft"),
+        ("trials: 2", "uniform_rank: 1}\nstrategy: {name: optuna", "a budget needs an end"),
+        ("trials: 2", "uniform_rank: 1}\nstrategy: {name: nest, rnak: 2", "its options are rank"),
         ("trials: 2", "trials: yes", "line 5: budget.trials is 'True': a yes or no is no answer"),
         ("trials: 2", "trials: 0", "line 5: budget.trials is '0'"),
         ("trials: 2", "trials: 1, parameters: 1, uniform_rank: 1", "give one of them"),

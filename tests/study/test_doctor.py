@@ -18,7 +18,7 @@ def test_a_machine_and_a_study_in_order(store: Store, study: optuna.Study, tmp_p
     store.claim(store.ask(study, DISTRIBUTIONS).number, plan("a"))
     found = {check.name: check for check in checks(store.storage.url, tmp_path / "cache")}
     assert [name for name, check in found.items() if not check.ok] == []
-    assert "schema 0001, 1 studies" in found["storage"].message
+    assert "schema 0002, 1 studies" in found["storage"].message
     assert found["trials"].message == "1 trials of digits are running"
     assert not (tmp_path / "cache").exists()
 

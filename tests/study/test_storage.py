@@ -105,7 +105,7 @@ def test_a_damaged_database_is_one_sentence(store: Store, address: str) -> None:
 def test_a_newer_schema_is_refused(store: Store, address: str, create: bool) -> None:
     with store.storage.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE autolora_alembic_version SET version_num = '9999'")
-    with pytest.raises(NewerDatabase, match="schema 9999, this one knows 0001"):
+    with pytest.raises(NewerDatabase, match="schema 9999, this one knows 0002"):
         open_storage(address, create=create)
 
 

@@ -1,17 +1,16 @@
 """Torchaudio's models of waveforms (wav2vec 2.0, HuBERT, WavLM), with weights out of a file."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from autolora.data.sound.features import Feature, feature, normal_waveform
 from autolora.data.sound.network import Heard, Network, mean_over, undrawn
-from autolora.errors import MissingExtra, NoSuchFile, NoSuchModel, UnknownName
+from autolora.data.weights import state
+from autolora.errors import MissingExtra, NotItsWeights, UnknownName
 
 PREFIX = "torchaudio:"
 
@@ -42,19 +41,23 @@ def network(name: str, weights: str, objective: str, outputs: int) -> Network:
     Raises:
         UnknownName: if torchaudio has no such model.
         NoSuchFile: if the weights are not there.
-        NoSuchModel: if they are those of another model.
+        NotItsWeights: if they are those of another model.
         MissingExtra: if torchaudio is not installed.
     """
     build = _builder(name.removeprefix(PREFIX))
-    saved = {k: v for k, v in _saved(weights).items() if not k.startswith(f"{_AUX}.")}
+    saved = {k: v for k, v in state(weights, name).items() if not k.startswith(f"{_AUX}.")}
     letters = objective == "ctc"
 
     def make() -> nn.Module:
         model = build(aux_num_out=outputs if letters else None, encoder_layer_drop=0.0)
-        missing, unexpected = model.load_state_dict(saved, strict=False)
+        try:
+            missing, unexpected = model.load_state_dict(saved, strict=False)
+        except RuntimeError as error:  # of other sizes
+            reason = " ".join(str(error).split()[:40])
+            raise NotItsWeights(weights, name, reason) from error
         wrong = [*(key for key in missing if not key.startswith(f"{_AUX}.")), *unexpected]
         if wrong:
-            raise NoSuchModel(name, f"{weights} holds the weights of another one ({wrong[0]})")
+            raise NotItsWeights(weights, name, f"{wrong[0]} is of another model")
         if letters:
             return model
         return WaveformClassifier(model, _width(model), outputs)
@@ -77,18 +80,6 @@ def _builder(name: str) -> Callable[..., nn.Module]:
     if name not in known:
         raise UnknownName("model of torchaudio", name, known)
     return known[name]
-
-
-def _saved(weights: str) -> Mapping[str, Tensor]:
-    path = Path(weights).expanduser()
-    if not path.is_file():
-        raise NoSuchFile(weights, ())
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    saved: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return saved
 
 
 def _width(model: Any) -> int:

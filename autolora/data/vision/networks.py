@@ -1,7 +1,9 @@
 """Pretrained networks for images: ours, torchvision's, timm's, transformers', or the user's."""
 
 import copy
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +14,8 @@ from autolora.data import pretrained
 from autolora.data.assets import find
 from autolora.data.models import MODELS, build
 from autolora.data.vision.heads import drawn_again, with_head
-from autolora.errors import MissingExtra, NoSuchModel, NotReached
+from autolora.data.weights import state
+from autolora.errors import MissingExtra, NoSuchModel, NotItsWeights, NotReached
 from autolora.registry import nearest
 
 Answer = Literal["image", "pixels"]  # one answer for an image, or one for each of its pixels
@@ -107,7 +110,8 @@ def _torchvision(wanted: Wanted) -> nn.Module:
         raise NoSuchModel(wanted.name, f"torchvision has {', '.join(nearest(bare, list_models()))}")
     if wanted.weights is None:
         try:
-            model: nn.Module = get_model(bare, weights="DEFAULT", **_whole(bare))
+            with redirect_stdout(sys.stderr):  # torch tells there what it downloads
+                model: nn.Module = get_model(bare, weights="DEFAULT", **_whole(bare))
         except OSError as error:
             raise NotReached(wanted.name, str(error), "weights: FILE") from error
         return model
@@ -122,11 +126,10 @@ def _whole(name: str) -> dict[str, Any]:
 def _with_weights(model: nn.Module, wanted: Wanted) -> nn.Module:
     assert wanted.weights is not None
     try:
-        state = torch.load(wanted.weights, map_location="cpu", weights_only=True)
-        model.load_state_dict(state, strict=True)
-    except Exception as error:
-        reason = f"{wanted.weights} does not hold its weights: {str(error).partition(chr(10))[0]}"
-        raise NoSuchModel(wanted.name, reason) from error
+        model.load_state_dict(state(wanted.weights, wanted.name), strict=True)
+    except (RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split()[:40])
+        raise NotItsWeights(wanted.weights, wanted.name, reason) from error
     return model
 
 

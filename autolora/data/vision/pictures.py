@@ -1,7 +1,7 @@
 """Images read once, brought to one size, and kept as bytes."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +15,11 @@ from autolora.data.stored import Bytes, stored
 from autolora.errors import MissingExtra, NotAnImage
 
 Fit = Literal["stretch", "crop"]
+Place = Callable[[int], str]
 _VERSION = 1  # of how images are prepared
 
 
-def pictures(values: Sequence[Any], side: int, fit: Fit, source: str) -> Tensor:
+def pictures(values: Sequence[Any], side: int, fit: Fit, place: Place) -> Tensor:
     """Images as squares of bytes; grey ones keep one channel if all of them are grey.
 
     Transparent pixels become white. "crop" keeps the proportions and cuts what is beyond the
@@ -28,21 +29,21 @@ def pictures(values: Sequence[Any], side: int, fit: Fit, source: str) -> Tensor:
         values: Files, or pixels (height, width[, channels]) of uint8.
         side: The side of the square, in pixels.
         fit: What happens to an image that is no square.
-        source: What messages call the table that the images come from.
+        place: What messages call the place of each image, as `Table.place` gives it.
 
     Shapes: result (images, channels, side, side) of uint8, with 1 or 3 channels.
 
     Raises:
-        NotAnImage: if a file cannot be read, with its row.
+        NotAnImage: if a file cannot be read, with its place.
     """
     key = hashlib.sha256(f"{_VERSION} {side} {fit}".encode())
     for value in values:
         key.update(_identity(value))
-    make = lambda: _prepared(values, side, fit, source)  # noqa: E731 — said once, where it is used
+    make = lambda: _prepared(values, side, fit, place)  # noqa: E731 — said once, where it is used
     return torch.from_numpy(stored(f"pictures-{key.hexdigest()[:24]}", make))
 
 
-def masks(values: Sequence[Any], side: int, fit: Fit, source: str) -> Tensor:
+def masks(values: Sequence[Any], side: int, fit: Fit, place: Place) -> Tensor:
     """Masks of segmentation: the value of a pixel is its class; nearest pixels are taken.
 
     Shapes: result (masks, side, side) of uint8.
@@ -52,17 +53,17 @@ def masks(values: Sequence[Any], side: int, fit: Fit, source: str) -> Tensor:
     """
     rows = []
     for row, value in enumerate(values):
-        pixels = _read(value, row, source, mask=True)
+        pixels = _read(value, place(row), mask=True)
         rows.append(
             _square(torch.from_numpy(pixels)[None, None].float(), side, fit, "nearest")[0, 0]
         )
     return torch.stack(rows).to(torch.uint8)
 
 
-def _prepared(values: Sequence[Any], side: int, fit: Fit, source: str) -> Bytes:
+def _prepared(values: Sequence[Any], side: int, fit: Fit, place: Place) -> Bytes:
     squares = []
     for row, value in enumerate(values):
-        pixels = torch.from_numpy(_read(value, row, source))
+        pixels = torch.from_numpy(_read(value, place(row)))
         planes = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
         square = _square(planes[None].float(), side, fit, "bilinear")
         squares.append(square[0].round().clamp(0, 255).to(torch.uint8))
@@ -82,7 +83,7 @@ def _square(image: Tensor, side: int, fit: Fit, mode: str) -> Tensor:
     return interpolate(image, size=(side, side), mode=mode, **smooth)
 
 
-def _read(value: Any, row: int, source: str, *, mask: bool = False) -> NDArray[np.uint8]:
+def _read(value: Any, place: str, *, mask: bool = False) -> NDArray[np.uint8]:
     """Pixels (height, width) of a grey image or mask, (height, width, 3) of a coloured one."""
     if isinstance(value, np.ndarray):
         return np.ascontiguousarray(value)
@@ -99,7 +100,7 @@ def _read(value: Any, row: int, source: str, *, mask: bool = False) -> NDArray[n
                 return np.array(opened.convert("L"))
             return np.array(_on_white(opened))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise NotAnImage(value, row + 1, source, str(error)) from error
+        raise NotAnImage(place, value, str(error)) from error
 
 
 def _classes(opened: Any, path: object) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from autolora.data.sound import hub
 from autolora.data.sound.letters import Letters
 from autolora.data.sound.network import Network
 from autolora.metrics import metrics
-from autolora.objectives import classification, ctc, transcription
+from autolora.objectives import answers, classification, ctc, transcription
 from autolora.space.read import validate
 from autolora.tasks.audio import material
 from autolora.tasks.audio.examples import Recordings, spelt, told
@@ -39,6 +39,7 @@ def task(options: Mapping[str, Any], *, allow_code: bool = False) -> Task:
         SoundTooLong: if a recording does not fit into the model.
     """
     chosen = validate(dict(options), AudioOptions, "task")
+    metrics(chosen.measured, of=answers(chosen.objective))  # refused before anything is loaded
     if chosen.objective == "classification":
         return _classification(chosen, allow_code=allow_code)
     if chosen.objective == "ctc":
@@ -99,7 +100,7 @@ def _task(
         call=network.call,
         splits=splits,
         objective=objective,
-        metrics=metrics(options.measured),
+        metrics=metrics(options.measured, of=answers(options.objective)),
         head=network.head,
         identity=[_VERSION, options.model_dump(mode="json"), data.identity, network.identity],
         evaluation_batch=_EVALUATION_BATCH[options.objective],

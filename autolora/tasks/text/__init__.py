@@ -11,6 +11,7 @@ from autolora.data.table import Table
 from autolora.data.tokenised import Texts
 from autolora.metrics import metrics
 from autolora.objectives import (
+    answers,
     causal_lm,
     classification,
     multi_label,
@@ -54,10 +55,11 @@ def task(options: Mapping[str, Any], *, allow_code: bool = False) -> Task:
     """
     chosen = validate(dict(options), TextOptions, "task")
     kind = KINDS[chosen.objective]
-    measured = metrics(kind.metrics if chosen.metrics is None else chosen.metrics)
-    source = networks.Source.of(chosen)
-    data = open_data(chosen.data, kind.roles)
+    wanted = kind.metrics if chosen.metrics is None else chosen.metrics
+    measured = metrics(wanted, of=answers(chosen.objective))
+    data = open_data(chosen.data, kind.roles)  # before transformers is imported, which takes long
     names = kind.names(data)
+    source = networks.Source.of(chosen)
     names = names and source.ordered(names)
     loaded = source.load(names, allow_code=allow_code)
     texts = Texts(source.tokenizer, chosen.max_length)

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 import autolora
-from autolora.errors import NoSuchFile, NoSuchModel, UnknownName
+from autolora.errors import NoSuchFile, NotItsWeights, UnknownName
 from autolora.space.read import find, read_yaml
 from autolora.space.spec import SpaceSpec
 from autolora.tasks.audio import task
@@ -61,5 +61,15 @@ def test_weights_that_are_no_such_model(tmp_path, table):
 @pytest.mark.slow
 def test_weights_of_another_model(tmp_path, table):
     save_file({"encoder.strange": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(NoSuchModel, match=r"other\.safetensors holds the weights of another one"):
+    with pytest.raises(NotItsWeights, match=r"other\.safetensors does not hold .* another model"):
         task(options_of(table, tmp_path / "other.safetensors"))
+
+
+@pytest.mark.slow
+def test_weights_of_another_size(tmp_path, table, weights):
+    held = torch.load(weights, weights_only=True)
+    name = "encoder.feature_projection.projection.bias"
+    torch.save(held | {name: torch.zeros(5)}, tmp_path / "other.pt")
+    with pytest.raises(NotItsWeights, match="size mismatch") as caught:
+        task(options_of(table, tmp_path / "other.pt"))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,147 @@
+"""Evaluating allocations without training them: views on the factors of one run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autolora.artifacts.adapter import Adapter
+from autolora.nested.seen import show, shown
+from autolora.spending.journal import Evaluation, digest
+from autolora.training.device import moved, precise
+from autolora.training.modes import evaluating, without_dropout
+from autolora.training.settings import TrainingSettings
+from autolora.training.task import Task
+
+Ranks = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The loss of every example of a sample under one allocation.
+
+    Shapes: losses, weights (examples,) of float64.
+    """
+
+    losses: Tensor
+    weights: Tensor
+
+    @property
+    def mean(self) -> float:
+        """The weighted mean, in nats."""
+        return float((self.losses * self.weights).sum() / self.weights.sum())
+
+    def joined(self, other: "Losses") -> "Losses":
+        """These examples and others."""
+        losses = torch.cat((self.losses, other.losses))
+        return Losses(losses, torch.cat((self.weights, other.weights)))
+
+
+class Truncated:
+    """A model with an adapter of high rank, seen at any lower allocation.
+
+    Nothing is copied and nothing attached anew from one allocation to the next.
+
+    Attributes:
+        example_passes: What all evaluations have cost: a forward is 1, a backward 1.
+        evaluations: All evaluations so far.
+        adapter: What is cut: the first ranks of a target are taken.
+    """
+
+    def __init__(self, adapter: Adapter, task: Task, settings: TrainingSettings) -> None:
+        self.adapter, self.task, self.example_passes = adapter, task, 0
+        self.evaluations: list[Evaluation] = []
+        self._settings = settings
+        self._device = torch.device("cpu" if settings.device == "auto" else settings.device)
+        if settings.device == "auto" and torch.cuda.is_available():
+            self._device = torch.device("cuda")
+        self._model = task.model().to(self._device)
+        without_dropout(self._model, but=())
+        self._attached = adapter.attach_to(self._model, check=False)
+        self.full = {n: (p.up.detach(), p.down.detach()) for n, p in self._attached.factors.items()}
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """The highest rank of every target."""
+        return {name: up.shape[1] for name, (up, _) in self.full.items()}
+
+    def losses(self, ranks: Ranks, sample: Sequence[Any]) -> Losses:
+        """The loss of each example of some batches under an allocation."""
+        self._show(ranks)
+        losses, weights = [], []
+        with evaluating(self._model), precise(self._settings.precision, self._device):
+            for batch in sample:
+                answers = self.task.answer(self._model, moved(batch, self._device), final=False)
+                losses.append(answers.losses)
+                weights.append(answers.weights)
+                self.example_passes += len(answers.losses)
+        found = Losses(torch.cat(losses), torch.cat(weights))
+        kept = {name: rank for name, rank in sorted(ranks.items()) if rank}
+        self.evaluations.append(
+            Evaluation(digest(kept), _sample_digest(sample), found.mean, len(found.losses))
+        )
+        return found
+
+    def slopes(self, gates: Mapping[str, Tensor], sample: Sequence[Any]) -> dict[str, Tensor]:
+        """The gradient of the mean loss with respect to a gate before every single rank.
+
+        A gate multiplies a rank: 1 leaves it as it is, 0 takes it away.
+
+        Shapes: gates and result (highest rank,) for each target.
+        """
+        leaves = {n: g.clone().to(self._device).requires_grad_() for n, g in gates.items()}
+        total = {name: torch.zeros_like(gate) for name, gate in gates.items()}
+        counted = 0
+        for batch in sample:
+            factors = {n: (self.full[n][0], self.full[n][1] * leaves[n][:, None]) for n in leaves}
+            with shown(self._attached, factors), precise(self._settings.precision, self._device):
+                loss = self.task.loss(self._model.eval(), moved(batch, self._device))
+                found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+            size = _size(batch)
+            counted += size
+            for name, slope in zip(leaves, found, strict=True):
+                if slope is not None:
+                    total[name] += slope.detach().cpu() * size
+        self.example_passes += 2 * counted
+        return {name: value / counted for name, value in total.items()}
+
+    def gates(self, ranks: Ranks) -> dict[str, Tensor]:
+        """The gates that an allocation means: 1 for the first ranks of a target, 0 for the rest."""
+        return {
+            name: (torch.arange(up.shape[1]) < ranks.get(name, 0)).to(up.dtype)
+            for name, (up, _) in self.full.items()
+        }
+
+    def _show(self, ranks: Ranks) -> None:
+        for name, part in self._attached.factors.items():
+            rank, (up, down) = ranks.get(name, 0), self.full[name]
+            show(part, (up[:, :rank], down[:rank]) if rank else None)
+
+
+_BATCH = 32
+
+
+def sample(task: Task, examples: int, *, seed: int, skip: int = 0) -> list[Any]:
+    """Batches of the validation split with about so many examples, drawn by a seed.
+
+    With `skip`, the examples after so many others: samples that share no example.
+    """
+    taken: list[Any] = []
+    seen = 0
+    for batch in task.batches("valid", batch_size=_BATCH, seed=seed):
+        if seen >= skip:
+            taken.append(batch)
+        seen += _size(batch)
+        if seen >= skip + examples:
+            break
+    return taken
+
+
+def _sample_digest(sample: Sequence[Any]) -> str:
+    return digest([batch.examples.tolist() for batch in sample])
+
+
+def _size(batch: Any) -> int:
+    return len(batch.examples)

@@ -1,0 +1,185 @@
+"""The work of one strategy at one seed: what it may use, what it has used, and how it trains."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from autolora.artifacts.adapter import Adapter
+from autolora.errors import Diverged
+from autolora.lora.allocation import Allocation
+from autolora.space.space import Space
+from autolora.spending.journal import Entry, Journal, Memory, digest
+from autolora.spending.opening import largest_uniform_rank
+from autolora.spending.stage import Stage
+from autolora.training.cost import fine_tune, run_passes
+from autolora.training.curve import CurvePoint
+from autolora.training.fit import Fit, Run, train
+from autolora.training.settings import TrainingSettings
+from autolora.training.shared import Shared
+from autolora.training.task import Task
+from autolora.training.treatment import Plain, Treats
+
+Say = Callable[[str, float], None]  # what is done now, and which share of it
+Stop = Callable[[], bool]
+
+
+def _silent(what: str, share: float) -> None:
+    del what, share
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What every strategy of a study is given, whatever its seed.
+
+    Attributes:
+        parameters: How many an adapter may have.
+        allowance: How many example-passes the strategy may spend, the final run included.
+    """
+
+    task: Task
+    space: Space
+    settings: TrainingSettings
+    parameters: int
+    allowance: int
+
+    @property
+    def fine_tune(self) -> int:
+        """One fine-tune (FT) of the study's length, in example-passes, its evaluations included."""
+        return fine_tune(self.task, self.settings)
+
+    def passes(self, steps: int, evaluations: int) -> int:
+        """What a run of so many steps with so many evaluations costs."""
+        return run_passes(self.task, self.settings.batch_size, steps, evaluations)
+
+    @property
+    def costs(self) -> Mapping[str, int]:
+        """Parameters that one rank costs at each target."""
+        return {target.name: target.cost for target in self.space.targets}
+
+    @property
+    def uniform_rank(self) -> int:
+        """The highest rank whose uniform allocation keeps the budget; 0 if none does."""
+        return largest_uniform_rank(self.space, self.parameters)
+
+
+@dataclass
+class Work:
+    """One strategy at one seed.
+
+    Every run and every decision goes through `fit` and `once`: what the journal holds is not done
+    again, so a strategy that was stopped goes on by being called again. The ledger counts what was
+    done, whether now or before.
+
+    Attributes:
+        say: Tells what is done now.
+        stop: Whether time is up: a run ends at its next evaluation, with what it has.
+    """
+
+    terms: Terms
+    seed: int
+    shared: Shared = field(default_factory=Shared)
+    journal: Journal = field(default_factory=Memory)
+    say: Say = _silent
+    stop: Stop = _never
+    ledger: list[Stage] = field(default_factory=list)
+
+    @property
+    def spent(self) -> int:
+        """Example-passes so far."""
+        return sum(stage.example_passes for stage in self.ledger)
+
+    @property
+    def left(self) -> int:
+        """Example-passes that may still be spent."""
+        return self.terms.allowance - self.spent
+
+    def fit(  # noqa: PLR0913 - what tells runs apart
+        self,
+        stage: str,
+        allocation: Allocation,
+        learning_rate: float,
+        *,
+        settings: TrainingSettings | None = None,
+        start: Adapter | None = None,
+        treats: Treats = Plain,
+        again: Callable[[Run], Fit] | None = None,
+        about: Any = None,
+    ) -> Fit:
+        """Trains an allocation, or gives the run that the journal holds.
+
+        Args:
+            stage: The line of the ledger; runs of one stage are told apart by what they train.
+            allocation: Its ranks.
+            learning_rate: The peak rate.
+            settings: Those of the study without.
+            start: The adapter that the run starts from.
+            treats: What is done with factors beside gradient steps.
+            again: Goes on with a run that was begun, in the place of a whole one.
+            about: Plain data that decide the run beside all that: the options of `treats`.
+
+        Raises:
+            Diverged: if a loss is not finite any more; the run counts as if it had gone to its end.
+        """
+        terms = self.terms
+        proposal = terms.space.fixed(allocation, learning_rate)
+        run = Run(terms.task, proposal, settings or terms.settings, self.seed, start, treats)
+        key = self._key(
+            stage,
+            proposal.digest(),
+            run.settings.model_dump(mode="json"),
+            None if start is None else start.digest,
+            about,
+        )
+        entry = self.journal.find(key)
+        if entry is None:
+            entry = self._trained(stage, run, again)
+            self.journal.keep(key, entry)
+        self.ledger.append(entry.stage)
+        if entry.adapter is None:
+            raise Diverged("training", entry.data["step"], learning_rate)
+        return entry.fit()
+
+    def _trained(self, stage: str, run: Run, again: Callable[[Run], Fit] | None) -> Entry:
+        self.say(stage, 0.0)
+        began = time.perf_counter()
+        watch = self._watch(stage, run.settings.steps)
+        try:
+            return Entry.of_fit(stage, again(run) if again else train(run, self.shared, watch))
+        except Diverged as error:
+            settings = run.settings
+            passes = self.terms.passes(settings.steps, settings.evaluations)
+            spent = Stage(stage, passes, time.perf_counter() - began)
+            return Entry(spent, {"step": error.step})
+
+    def once(
+        self, stage: str, compute: Callable[[], tuple[Mapping[str, Any], int]], *about: Any
+    ) -> Mapping[str, Any]:
+        """Plain data that `compute` gives with its example-passes, or that the journal holds.
+
+        `about` is what decides them beside the stage.
+        """
+        key = self._key(stage, *about)
+        entry = self.journal.find(key)
+        if entry is None:
+            self.say(stage, 0.0)
+            began = time.perf_counter()
+            data, passes = compute()
+            entry = Entry(Stage(stage, passes, time.perf_counter() - began), data)
+            self.journal.keep(key, entry)
+        self.ledger.append(entry.stage)
+        return entry.data
+
+    def _key(self, stage: str, *about: Any) -> str:
+        return digest(self.terms.task.fingerprint(), self.seed, stage, *about)
+
+    def _watch(self, stage: str, steps: int) -> Callable[[CurvePoint], bool]:
+        def watch(point: CurvePoint) -> bool:
+            self.say(stage, point.step / steps)
+            return self.stop()
+
+        return watch

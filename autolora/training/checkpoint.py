@@ -1,0 +1,53 @@
+"""A run in the middle: all that it needs to go on exactly as if it had never stopped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a run after a step, on the CPU.
+
+    Attributes:
+        step: How many steps were taken.
+        parameters: The trained tensors, in the order of the treatment.
+        moments: The first and second moment of AdamW for each; empty before the first step.
+        generator: The state of torch's generator.
+    """
+
+    step: int
+    parameters: tuple[Tensor, ...]
+    moments: tuple[tuple[Tensor, Tensor], ...]
+    generator: Tensor
+
+    @classmethod
+    def of(
+        cls, step: int, parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer
+    ) -> "Checkpoint":
+        """A copy of where a run stands."""
+        moments = tuple(
+            (_copy(state["exp_avg"]), _copy(state["exp_avg_sq"]))
+            for state in (optimizer.state[parameter] for parameter in parameters)
+            if state
+        )
+        return cls(step, tuple(map(_copy, parameters)), moments, torch.get_rng_state())
+
+    @torch.no_grad()
+    def load(self, parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+        """Puts a run where this one stood."""
+        for parameter, kept in zip(parameters, self.parameters, strict=True):
+            parameter.copy_(kept)
+        for parameter, (first, second) in zip(parameters, self.moments, strict=bool(self.moments)):
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(self.step)),
+                "exp_avg": first.to(parameter.device, copy=True),
+                "exp_avg_sq": second.to(parameter.device, copy=True),
+            }
+        torch.set_rng_state(self.generator)
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True)
