@@ -4,8 +4,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints.txt
 # One thread a process: two processes of two threads on two cores are many times slower.
 export OMP_NUM_THREADS ?= 1
+CELLS ?= tier0-transition/1 tier0-copy/1 tier0-both/1 digits/1
 
-.PHONY: demo test slow models lint types bench-adapter bench-prefix browser clean
+.PHONY: demo test slow models lint types bench-search bench-adapter bench-prefix browser clean
 
 demo: .venv/demo
 	$(BIN)/autolora search digits --output runs/digits
@@ -33,6 +34,11 @@ bench-adapter: .venv/dev
 
 bench-prefix: .venv/dev
 	$(BIN)/python -m benchmarks.prefix --write docs/results/prefix.md
+
+# Goes on where it stopped; hours on two cores.
+bench-search: .venv/dev
+	$(BIN)/python -m benchmarks.search.run $(CELLS)
+	$(BIN)/python -m benchmarks.search.page --write docs/results/search.md
 
 # Debian's Chromium, for the tests that look at pages; without it they are skipped, and say so.
 browser:

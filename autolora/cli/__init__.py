@@ -13,6 +13,7 @@ def main() -> None:
     from autolora.cli import (  # noqa: F401 — register
         adapters,
         arithmetic,
+        explaining,
         look,
         pages,
         planning,

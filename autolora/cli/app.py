@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 from autolora.errors import AutoloraError
 
 _ORDER = (
-    "targets space assets init plan search trials leaderboard best export apply merge resize stack "
-    "extract report dashboard doctor env".split()
+    "targets space assets init plan search trials leaderboard best explain export apply merge "
+    "resize stack extract report dashboard doctor env".split()
 )
 
 

@@ -1,5 +1,6 @@
 """Commands that show what a study found: trials, leaderboard, best."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -65,7 +66,8 @@ def _line(trial: Any) -> dict[str, Any]:
 def _note(trial: Any) -> str | None:
     if trial.reused_from is not None:
         return f"same as trial {trial.reused_from}, not trained again"
-    return trial.reason  # type: ignore[no-any-return]
+    strategy = trial.configuration.get("strategy")
+    return trial.reason or (f"all work of {strategy['name']}" if strategy else None)
 
 
 def _full(trial: Any) -> dict[str, Any]:
@@ -94,6 +96,16 @@ def _facts(study: str, trial: Any, metrics: Any) -> dict[str, Any]:
             f"test {n}": f"{text(m.value)} ({text(m.low)} to {text(m.high)})"
             for n, m in metrics.items()
         },
-        **{name.replace("_", " "): value for name, value in trial.configuration.items()},
+        **{name.replace("_", " "): _told(value) for name, value in trial.configuration.items()},
         "export": f"autolora export {study} --to FOLDER",
     }
+
+
+def _told(value: Any) -> Any:
+    """A strategy by its name and what was decided for it; any other number as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    told = (
+        f"{key} {text(each)}" for key, each in value.items() if key != "name" and each is not None
+    )
+    return f"{value.get('name')}: {', '.join(told)}".rstrip(": ")

@@ -147,6 +147,7 @@ from autolora.errors.running import (
     OtherPath,
     OutOfMemory,
     SamplerCannot,
+    SizeOutside,
     WorkerFailed,
 )
 from autolora.errors.serving import (
@@ -274,6 +275,7 @@ __all__ = [
     "RefusedTarget",
     "RepeatedColumn",
     "SamplerCannot",
+    "SizeOutside",
     "SoundNotFinite",
     "SoundTooLong",
     "SoundTooShort",

@@ -65,6 +65,17 @@ class AllowanceTooSmall(UsageError):
         )
 
 
+class SizeOutside(UsageError):
+    """A size of adapter that a front cannot hold."""
+
+    def __init__(self, parameters: int, least: int, most: int) -> None:
+        super().__init__(
+            f"the strategy pareto is asked for an adapter of {parameters:,} parameters; it can "
+            f"have {least:,} (the smallest one with a rank) to {most:,} (the budget of the "
+            "study); change its fractions or parameters, or the study's budget"
+        )
+
+
 class OutOfMemory(AutoloraError):
     """A batch that does not fit; `parts` and `ledger` tell how it was divided, what it cost."""
 

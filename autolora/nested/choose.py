@@ -1,5 +1,6 @@
 """From the factors of one run to the allocations that are worth training on."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,25 +41,35 @@ class Choosing:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Allocations from the best, by truncated loss, and what was seen on the way."""
+    """Allocations from the best, by truncated loss, and what was seen on the way.
+
+    `scores` are those that were believed, `scored` is what they are called.
+    """
 
     ranked: tuple[Ranked, ...]
     gate: Gate | None
     scores: Scores
     measured: int
+    scored: str
 
     def about(self) -> dict[str, Any]:
         """As plain data."""
         return {
             "candidates": [
-                {"name": r.name, "ranks": dict(r.ranks), "loss": r.loss, "examples": r.examples}
+                {"name": r.name, "ranks": dict(r.ranks), "loss": _known(r), "examples": r.examples}
                 for r in self.ranked
             ],
             "tau": dict(self.gate.taus) if self.gate else {},
             "trusted": self.gate.trusted if self.gate else None,
             "scores": {name: score.tolist() for name, score in self.scores.items()},
+            "scored": self.scored,
             "evaluated": self.measured,
         }
+
+
+def _known(ranked: Ranked) -> float | None:
+    """The loss, if there was a race: JSON has no NaN."""
+    return ranked.loss if math.isfinite(ranked.loss) else None
 
 
 def sample_size(allowance: int) -> int:
@@ -94,12 +105,12 @@ def choose(truncated: Truncated, room: Room, how: Choosing, *, allowance: int, s
         half = purse.left // 2 if how.search else purse.left
         ranked = race(truncated, candidates, shown, allowance=half, always=(UNIFORM,))
     if not ranked:
-        return Chosen(_believed(candidates, best), passed, scores[best], 0)
+        return Chosen(_believed(candidates, best), passed, scores[best], 0, best)
     count = len(candidates)
     if how.search:
         ranked, more = _searched(truncated, ranked, room, shown, purse)
         count += more
-    return Chosen(ranked, passed, scores[best], count)
+    return Chosen(ranked, passed, scores[best], count, best)
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,25 @@
 """The run at a high rank from which every lower allocation is cut, and its learning rate."""
 
-from dataclasses import dataclass
-from functools import partial
+import math
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from autolora.artifacts.adapter import Adapter
-from autolora.errors import Diverged, NoRateConverged
+from autolora.errors import NoRateConverged
 from autolora.lora.allocation import Allocation
+from autolora.lora.scale import RULES
 from autolora.nested.adapters import rebased
 from autolora.nested.treats import Prefixes, Weighted
-from autolora.nested.truncated import Truncated, sample
+from autolora.nested.truncated import sample
+from autolora.nested.trying import Tried, tried
 from autolora.spending.rates import learning_rates
-from autolora.spending.work import Work
-from autolora.training.fit import Begun, Fit, Run, begin, train
+from autolora.spending.work import Scale, Terms, Work
+from autolora.training.fit import Fit, Run
 from autolora.training.settings import TrainingSettings
 from autolora.training.treatment import Plain, Treats
 
 Nesting = Literal["plain", "prefixes", "weighted"]
+Scaling = Literal["constant", "root", "rank"]
 TREATS: dict[Nesting, Treats] = {"plain": Plain, "prefixes": Prefixes, "weighted": Weighted}
 PROBED = 128  # examples that judge a learning rate
 
@@ -31,6 +34,8 @@ class High:
         nesting: How lower ranks are trained with it.
         rates: How many learning rates are tried at first.
         probe: The share of the steps after which they are judged.
+        scale: How the scale falls from the budget's uniform rank to the high one, so that the same
+            learning rates suit both: not at all, with the root of the rank, or with the rank.
         caution: What the best rate is multiplied by for the rest: short runs like high rates,
             which ruin the truncation of long ones.
     """
@@ -41,11 +46,26 @@ class High:
     rates: int
     probe: float
     caution: float
+    scale: Scaling = "root"
 
     @property
     def probe_steps(self) -> int:
         """The steps after which rates are judged; 0 where there is a single one."""
         return max(1, round(self.steps * self.probe)) if self.rates > 1 else 0
+
+    def rule(self, terms: Terms) -> Scale:
+        """The scale rule of the run, which at the budget's uniform rank gives the space's scale.
+
+        Source: Kalajdzievski 2023 (rsLoRA), theorem 3.2, for the root.
+        """
+        rule, value = terms.space.scales[0]
+        low = max(1, terms.uniform_rank)
+        at_low = RULES[rule](value)(low)
+        if self.scale == "constant":
+            return rule, value
+        if self.scale == "root":
+            return "alpha_over_root_rank", at_low * math.sqrt(low)
+        return "alpha_over_rank", at_low * low
 
     def settings(self, work: Work) -> TrainingSettings:
         """The study's settings for a run of this length, evaluated twice."""
@@ -82,55 +102,35 @@ def high_run(work: Work, high: High, most: Allocation) -> Trained:
     ranks = Allocation({name: min(rank, high.rank) for name, rank in most.items()})
     settings = high.settings(work)
     rates = learning_rates(work.terms.space, high.rates)
-    begun: dict[float, Begun] = {}
-    probed: dict[str, float] = {}
-    if high.rates > 1:
-        about = (ranks.to_json(), settings.model_dump(mode="json"), high.nesting, high.probe_steps)
-        probe = partial(_probe, work, high, ranks, settings, begun)
-        probed = dict(work.once("learning-rate probe", probe, *about, rates))
-    rate = float(min(probed, key=lambda each: probed[each])) if probed else rates[0]
-    again = partial(_go_on, work, begun[rate]) if rate in begun else None
-    if probed:
-        rate *= high.caution
-    fit = work.fit(
-        f"high rank, {high.nesting}", ranks, rate, settings=settings,
-        treats=TREATS[high.nesting], again=again, about=(high.probe_steps, rates),
-    )  # fmt: skip
-    adapter = fit.adapter if high.nesting == "prefixes" else rebased(fit.adapter)
-    return Trained(adapter, rate, fit, probed)
-
-
-def _probe(
-    work: Work,
-    high: High,
-    ranks: Allocation,
-    settings: TrainingSettings,
-    begun: dict[float, Begun],
-) -> tuple[dict[str, float], int]:
-    terms, passes = work.terms, 0
-    judged: dict[str, float] = {}
-    shown = sample(terms.task, PROBED, seed=work.seed)
-    rates = learning_rates(terms.space, high.rates)
-    short = settings.model_copy(update={"steps": high.probe_steps, "evaluations": 1})
-    for rate in rates:
-        proposal = terms.space.fixed(ranks, rate)
-        run = Run(terms.task, proposal, short, work.seed, treats=TREATS[high.nesting])
-        try:
-            first = begin(run, work.shared, high.probe_steps)
-        except Diverged:
-            passes += terms.passes(high.probe_steps, 0)
-            continue
-        truncated = Truncated(first.adapter, terms.task, settings)
-        judged[str(rate)] = truncated.losses(ranks, shown).mean
-        passes += first.ledger.example_passes + truncated.example_passes
-        begun[rate] = first
-    if not judged:
+    probe = _probed(work, high, ranks, settings) if high.rates > 1 else None
+    if probe is not None and probe.best is None:
         raise NoRateConverged(rates)
-    best = float(min(judged, key=lambda each: judged[each]))
-    return judged, passes - begun[best].ledger.example_passes  # those count with its whole run
+    rate = high.caution * float(probe.best) if probe and probe.best else rates[0]
+    fit = work.fit(
+        f"high rank, {high.nesting}",
+        ranks,
+        rate,
+        settings=settings,
+        treats=TREATS[high.nesting],
+        again=probe.go_on(work) if probe else None,
+        about=(high.probe_steps, rates),
+        scale=high.rule(work.terms),
+    )
+    adapter = fit.adapter if high.nesting == "prefixes" else rebased(fit.adapter)
+    return Trained(adapter, rate, fit, dict(probe.judged) if probe else {})
 
 
-def _go_on(work: Work, begun: Begun, run: Run) -> Fit:
-    """The rest of the run whose first steps were the best."""
-    fit = train(run, work.shared, start=begun.checkpoint)
-    return fit.with_cost_of(begun.ledger)
+def _probed(work: Work, high: High, ranks: Allocation, settings: TrainingSettings) -> Tried:
+    """A short run at each rate, judged on examples of the validation split."""
+    terms = work.terms
+    short = settings.model_copy(update={"steps": high.probe_steps, "evaluations": 1})
+    treats, rule = TREATS[high.nesting], high.rule(terms)
+    runs = {
+        str(rate): Run(
+            terms.task, terms.proposal(ranks, rate, rule), short, work.seed, treats=treats
+        )
+        for rate in learning_rates(terms.space, high.rates)
+    }
+    about = (ranks.to_json(), settings.model_dump(mode="json"), asdict(high), list(runs))
+    shown = sample(terms.task, PROBED, seed=work.seed)
+    return tried(work, "learning-rate probe", runs, shown, about)

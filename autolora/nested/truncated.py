@@ -120,7 +120,7 @@ class Truncated:
             show(part, (up[:, :rank], down[:rank]) if rank else None)
 
 
-_BATCH = 32
+SAMPLED = 32  # examples of a batch of a sample
 
 
 def sample(task: Task, examples: int, *, seed: int, skip: int = 0) -> list[Any]:
@@ -130,7 +130,7 @@ def sample(task: Task, examples: int, *, seed: int, skip: int = 0) -> list[Any]:
     """
     taken: list[Any] = []
     seen = 0
-    for batch in task.batches("valid", batch_size=_BATCH, seed=seed):
+    for batch in task.batches("valid", batch_size=SAMPLED, seed=seed):
         if seen >= skip:
             taken.append(batch)
         seen += _size(batch)

@@ -7,7 +7,7 @@ from autolora.study.study import Study
 
 
 def figure(study: Study, name: str) -> go.Figure:
-    """A figure by its name: curves, history, importance, intervals, ledger, pareto or ranks.
+    """A figure by its name, which is that of a file in `autolora/plots/figures`: pareto, ranks.
 
     A notebook shows it when it is the last line of a cell; elsewhere call its `show()`.
 

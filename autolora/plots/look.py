@@ -9,17 +9,18 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from autolora.plots.measure import HEAD_ONLY, SEARCH, Scored
+from autolora.plots.measure import HEAD_ONLY, SEARCH, Scored, is_uniform
 
 BLUE, ORANGE, GREEN, RED, GREY = "#3f83d6", "#e08a2e", "#17a077", "#d9534f", "#8a93a3"
+PURPLE = "#9a7bd0"
 KINDS = ("#8f7ee7", "#4fb3bf", "#d98cb3", "#a8a13c", "#c98a5e", "#6f9bd1", "#7fb36b", "#b0a3a3")
 # Rank 1 to the highest: bright to dark, but never as dark as a dark page (viridis, clipped).
 RANK_SCALE = ("#f2e34c", "#9bd64f", "#45b97c", "#24908c", "#3a6ea5", "#5b4bb0")
 
 
 def colour(arm: str) -> str:
-    """The colour of an arm: the search, the head alone, and uniform ranks."""
-    return {SEARCH: BLUE, HEAD_ONLY: GREY}.get(arm, ORANGE)
+    """The colour of an arm: the search, the head alone, uniform ranks, other strategies."""
+    return ORANGE if is_uniform(arm) else {SEARCH: BLUE, HEAD_ONLY: GREY}.get(arm, PURPLE)
 
 
 def figure(traces: Iterable[Any], *, x: Any, y: Any, height: int = 380, **layout: Any) -> go.Figure:

@@ -16,9 +16,12 @@ from autolora.artifacts.files import write_text
 from autolora.plots.figures import Drawn, drawn, load
 from autolora.plots.look import colour, duration, number
 from autolora.plots.measure import measure
+from autolora.plots.searched import searched
 from autolora.plots.verdict import lines, table, verdict
 from autolora.plots.winner import Winner, winner
 from autolora.study.results import Results
+
+_FIRST = ("pareto", "ranks")  # beside each other, right below the verdict
 
 
 def write(results: Results, path: Path) -> Path:
@@ -32,7 +35,7 @@ def write(results: Results, path: Path) -> Path:
 
 
 def report(results: Results) -> str:
-    """The page: verdict, result table, figures, the winner, costs, and what was asked.
+    """The page: verdict, front and rank map; then table, figures, winner, costs, what was asked.
 
     Every word from the study is escaped; figures are data, drawn by the library inside the page.
     """
@@ -48,6 +51,8 @@ def _content(results: Results) -> dict[str, Any]:
         "rows": list(zip(rows, lines(results), strict=True)),
         "facts": facts(results),
         "figures": [(figure, _payload(figure)) for figure in drawn(results)],
+        "first": _FIRST,
+        "searched": searched(results),
         "winner": winner(results),
         "ledger": load("ledger").data(results),
         "failures": failures(results),

@@ -12,7 +12,22 @@ from autolora.plots.measure import Measure, Scored, measure, ranking, within_bud
 from autolora.study.results import FinalRow, Results
 
 # What a metric can be: few seeds make intervals that would pass its ends.
-_BOUNDS = {"accuracy": (0.0, 1.0), "loss": (0.0, math.inf)}
+_SHARES = ("accuracy", "exact_match", "f1_score", "mean_iou", "precision", "recall")
+_CORRELATIONS = ("matthews_corrcoef", "pearson_corrcoef", "spearman_corrcoef")
+_AMOUNTS = (
+    "char_error_rate",
+    "loss",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "word_error_rate",
+)
+_BOUNDS = {
+    **dict.fromkeys(_SHARES, (0.0, 1.0)),
+    **dict.fromkeys(_CORRELATIONS, (-1.0, 1.0)),
+    **dict.fromkeys(_AMOUNTS, (0.0, math.inf)),
+    "perplexity": (1.0, math.inf),
+    "r2_score": (-math.inf, 1.0),
+}
 
 
 @dataclass(frozen=True)

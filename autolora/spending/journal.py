@@ -29,7 +29,7 @@ class Evaluation:
 class Entry:
     """A stage that is done: plain data, and an adapter where one came of it.
 
-    `adapter` is the content of an adapter file.
+    `adapter` is the content of an adapter file, or of a checkpoint where a run is left to go on.
     """
 
     stage: Stage

@@ -8,6 +8,7 @@ from typing import Any
 from autolora.artifacts.adapter import Adapter
 from autolora.errors import Diverged
 from autolora.lora.allocation import Allocation
+from autolora.space.proposal import Proposal
 from autolora.space.space import Space
 from autolora.spending.journal import Entry, Journal, Memory, digest
 from autolora.spending.opening import largest_uniform_rank
@@ -22,6 +23,7 @@ from autolora.training.treatment import Plain, Treats
 
 Say = Callable[[str, float], None]  # what is done now, and which share of it
 Stop = Callable[[], bool]
+Scale = tuple[str, float]  # a scale rule and its value
 
 
 def _silent(what: str, share: float) -> None:
@@ -55,6 +57,12 @@ class Terms:
     def passes(self, steps: int, evaluations: int) -> int:
         """What a run of so many steps with so many evaluations costs."""
         return run_passes(self.task, self.settings.batch_size, steps, evaluations)
+
+    def proposal(
+        self, allocation: Allocation, learning_rate: float, scale: Scale | None = None
+    ) -> Proposal:
+        """An allocation to train, with the scale of the space or another one."""
+        return Proposal(allocation, learning_rate, *(scale or self.space.scales[0]))
 
     @property
     def costs(self) -> Mapping[str, int]:
@@ -109,6 +117,7 @@ class Work:
         treats: Treats = Plain,
         again: Callable[[Run], Fit] | None = None,
         about: Any = None,
+        scale: Scale | None = None,
     ) -> Fit:
         """Trains an allocation, or gives the run that the journal holds.
 
@@ -121,12 +130,13 @@ class Work:
             treats: What is done with factors beside gradient steps.
             again: Goes on with a run that was begun, in the place of a whole one.
             about: Plain data that decide the run beside all that: the options of `treats`.
+            scale: A scale rule and its value, in the place of the space's own.
 
         Raises:
             Diverged: if a loss is not finite any more; the run counts as if it had gone to its end.
         """
         terms = self.terms
-        proposal = terms.space.fixed(allocation, learning_rate)
+        proposal = terms.proposal(allocation, learning_rate, scale)
         run = Run(terms.task, proposal, settings or terms.settings, self.seed, start, treats)
         key = self._key(
             stage,
@@ -163,16 +173,24 @@ class Work:
 
         `about` is what decides them beside the stage.
         """
+
+        def settle() -> Entry:
+            began = time.perf_counter()
+            data, passes = compute()
+            return Entry(Stage(stage, passes, time.perf_counter() - began), data)
+
+        return self.settled(stage, settle, *about).data
+
+    def settled(self, stage: str, compute: Callable[[], Entry], *about: Any) -> Entry:
+        """The entry that `compute` gives, or that the journal holds."""
         key = self._key(stage, *about)
         entry = self.journal.find(key)
         if entry is None:
             self.say(stage, 0.0)
-            began = time.perf_counter()
-            data, passes = compute()
-            entry = Entry(Stage(stage, passes, time.perf_counter() - began), data)
+            entry = compute()
             self.journal.keep(key, entry)
         self.ledger.append(entry.stage)
-        return entry.data
+        return entry
 
     def _key(self, stage: str, *about: Any) -> str:
         return digest(self.terms.task.fingerprint(), self.seed, stage, *about)

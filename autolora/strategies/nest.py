@@ -11,11 +11,12 @@ from pydantic import Field
 
 from autolora.errors import AllowanceTooSmall
 from autolora.lora.allocation import Allocation
-from autolora.nested.candidates import UNIFORM, Room, families
+from autolora.nested.candidates import Room
 from autolora.nested.choose import Choosing, choose, sample_size
-from autolora.nested.finish import Candidate, Finished, Finishing, finish
-from autolora.nested.high import High, Nesting, Trained, high_run
-from autolora.nested.truncated import Truncated
+from autolora.nested.finish import Finished, Finishing, cost, finish
+from autolora.nested.high import PROBED, High, Nesting, Scaling, Trained, high_run
+from autolora.nested.room import followers, high_rank, longest, room_of
+from autolora.nested.truncated import SAMPLED, Truncated
 from autolora.space.read import Strict
 from autolora.spending import Found, Stage, Work
 from autolora.spending.work import Terms
@@ -27,19 +28,21 @@ class OPTIONS(Strict):
     """How NEST spends its allowance; shares are of the whole.
 
     `rank` is the high rank: without one, four times the uniform rank of the budget and at least 8,
-    within what the space offers. `nesting` says how lower ranks are trained with it. `rates`
-    learning rates take the first `probe` of its steps; the best goes on at `caution` times its
-    rate. `gate`, `race`, `search`, `warm` and `trusts` can be turned off or narrowed, to see what
-    they are worth. `candidates` allocations beside uniform train on for a `stretch` of the last
-    run, at `final_rate` times the rate of the high run. `multiple` makes ranks multiples of it;
-    `tied` gives the groups of the space one rank each.
+    within what the space offers. `nesting` says how lower ranks are trained with it; `high_scale`
+    how the scale falls from the budget's uniform rank to it, so that the same rates suit both.
+    `rates` learning rates take the first `probe` of its steps; the best goes on at `caution` times
+    its rate. `gate`, `race`, `search`, `warm` and `trusts` can be turned off or narrowed, to see
+    what they are worth. `candidates` allocations beside uniform train on for a `stretch` of the
+    last run, each at the `final_rates`, as shares of the high run's. `multiple` makes ranks
+    multiples of it; `tied` gives the groups of the space one rank each.
     """
 
     rank: int | None = Field(default=None, ge=1)
-    nesting: Nesting = "weighted"
+    nesting: Nesting = "plain"
     rates: int = Field(default=3, ge=1, le=10)
     probe: float = Field(default=0.15, gt=0, le=0.5)
-    caution: float = Field(default=0.9, gt=0, le=1)
+    caution: float = Field(default=1.0, gt=0, le=1)
+    high_scale: Scaling = "root"
     high: float = Field(default=0.45, gt=0, lt=1)
     choosing: float = Field(default=0.12, gt=0, lt=1)
     gate: bool = True
@@ -47,9 +50,9 @@ class OPTIONS(Strict):
     search: bool = True
     warm: bool = True
     trusts: tuple[float, ...] = (0.5, 0.75, 1.0)
-    candidates: int = Field(default=2, ge=0, le=10)
-    stretch: float = Field(default=0.2, gt=0, lt=1)
-    final_rate: float = Field(default=0.5, gt=0, le=2)
+    candidates: int = Field(default=1, ge=0, le=10)
+    stretch: float = Field(default=0.15, gt=0, lt=1)
+    final_rates: tuple[float, ...] = Field(default=(0.3, 1.0), min_length=1, max_length=5)
     multiple: int = Field(default=1, ge=1)
     tied: bool = False
 
@@ -61,15 +64,21 @@ def account(options: OPTIONS, terms: Terms) -> tuple[Stage, ...]:
         AllowanceTooSmall: if a run would be too short to tell anything.
     """
     high = _high(options, terms)
-    probes = terms.passes(high.probe_steps, 0) * (high.rates - 1) + high.rates * 160
+    judged = PROBED + SAMPLED
+    probes = terms.passes(high.probe_steps, 0) * (high.rates - 1) + high.rates * judged
+    probes = probes if high.rates > 1 else 0
     run = terms.passes(high.steps, min(2, high.steps))
     choosing = int(options.choosing * terms.allowance)
-    rest = terms.allowance - run - choosing - (probes if high.rates > 1 else 0)
-    if high.steps < _LEAST_STEPS or rest < terms.passes(_LEAST_STEPS, 1):
-        least = terms.passes(3 * _LEAST_STEPS, 5) / terms.fine_tune
+    rest = terms.allowance - run - choosing - probes
+    count = (options.candidates + 1) * len(options.final_rates)
+    last = cost(terms, _LEAST_STEPS, count, _finishing(options, terms))
+    if high.steps < _LEAST_STEPS or rest < last:
+        short = terms.passes(_LEAST_STEPS, 2)
+        need = max((probes + run + last) / (1 - options.choosing), short / options.high)
+        least = need / terms.fine_tune
         raise AllowanceTooSmall("nest", terms.allowance / terms.fine_tune, least)
     return (
-        Stage("learning-rate probe", probes if high.rates > 1 else 0),
+        Stage("learning-rate probe", probes),
         Stage(f"high rank, {options.nesting}", run),
         Stage("choosing allocations", choosing),
         Stage("stretches and final run", rest),
@@ -118,27 +127,31 @@ def _chosen(options: OPTIONS, work: Work, trained: Trained, room: Room) -> dict[
 
 def _finished(options: OPTIONS, work: Work, trained: Trained, chosen: dict[str, Any]) -> Finished:
     ranked = {each["name"]: each["ranks"] for each in chosen["candidates"]}
-    names = [name for name in ranked if name != UNIFORM][: options.candidates]
-    rate = trained.learning_rate * options.final_rate
-    candidates = [Candidate(name, ranked[name], rate) for name in (*names, UNIFORM)]
-    skip = sample_size(int(options.choosing * work.terms.allowance))
-    how = Finishing(options.stretch, max(128, skip), skip, options.warm)
+    at_one = followers(ranked, options.candidates, trained.learning_rate)
+    candidates = [each.at(share) for each in at_one for share in options.final_rates]
+    how = _finishing(options, work.terms)
     return finish(work, trained.adapter, candidates, how, work.left)
+
+
+def _finishing(options: OPTIONS, terms: Terms) -> Finishing:
+    skip = sample_size(int(options.choosing * terms.allowance))
+    return Finishing(options.stretch, max(PROBED, skip), skip, options.warm)
 
 
 def _high(options: OPTIONS, terms: Terms) -> High:
     """As long a run as its share of the allowance holds, and no longer than the study's own."""
-    steps = terms.settings.steps
-    while steps > 1 and terms.passes(steps, 2) > options.high * terms.allowance:
-        steps -= 1
-    rank = options.rank or max(8, 4 * terms.uniform_rank)
-    return High(rank, steps, options.nesting, options.rates, options.probe, options.caution)
+    steps = longest(terms, int(options.high * terms.allowance), 2)
+    rank = high_rank(terms, options.rank)
+    return High(
+        rank,
+        steps,
+        options.nesting,
+        options.rates,
+        options.probe,
+        options.caution,
+        options.high_scale,
+    )
 
 
 def _room(options: OPTIONS, terms: Terms) -> Room:
-    offered = terms.space.most_ranks
-    rank = options.rank or max(8, 4 * terms.uniform_rank)
-    most = {name: min(rank, highest) for name, highest in offered.items()}
-    tied = tuple(terms.space.groups.values()) if options.tied else ()
-    known = families(terms.space.groups)
-    return Room(terms.space.targets, most, terms.parameters, options.multiple, tied, known)
+    return room_of(terms, options.rank, multiple=options.multiple, tied=options.tied)

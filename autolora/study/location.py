@@ -95,6 +95,8 @@ def check_file(path: Path) -> None:
         raise NetworkFolder(path, kind)
     if path.is_dir():
         raise NotADatabase(path)
+    if _is_open(path):
+        return
     try:
         with path.open("rb") as file:
             start = file.read(len(SQLITE_HEADER))
@@ -104,6 +106,27 @@ def check_file(path: Path) -> None:
         raise UnusablePlace(path, error.strerror or str(error)) from error
     if start and start != SQLITE_HEADER:
         raise NotADatabase(path)
+
+
+def _is_open(path: Path) -> bool:
+    """Whether this process has the file open already, as a database.
+
+    To read and close such a file would drop the locks that SQLite holds on it in this process, and
+    the next process that closes the database would take its log away from under this one.
+
+    Source: https://www.sqlite.org/howtocorrupt.html, section 2.2.
+    """
+    descriptors = Path("/dev/fd")
+    if not path.exists() or not descriptors.exists():
+        return False
+    return any(_is(int(each.name), path) for each in descriptors.iterdir())
+
+
+def _is(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:  # that by which the descriptors were listed
+        return False
 
 
 def check_writable(path: Path) -> None:

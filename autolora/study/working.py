@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from autolora import strategies
@@ -69,7 +69,19 @@ def do(assigned: Assigned, work: Work, store: Store) -> Found:
                 raise
             store.divide(2 * work.shared.parts)
         else:
-            return found
+            return replace(found, about={**found.about, **_terms(assigned, work)})
+
+
+def _terms(assigned: Assigned, work: Work) -> dict[str, Any]:
+    """What it was given, so that its ledger can be read without the task."""
+    terms = work.terms
+    stages = load(strategies, assigned.name).account(assigned.options(), terms)
+    return {
+        "strategy": assigned.name,
+        "fine_tune": terms.fine_tune,
+        "allowance": terms.allowance,
+        "account": [{"name": s.name, "example_passes": s.example_passes} for s in stages],
+    }
 
 
 def stages_of(assigned: Assigned, session: Session) -> tuple[Stage, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 
@@ -34,6 +35,23 @@ class Checkpoint:
             if state
         )
         return cls(step, tuple(map(_copy, parameters)), moments, torch.get_rng_state())
+
+    def to_bytes(self) -> bytes:
+        """The checkpoint as safetensors."""
+        tensors = {f"parameter.{i}": t.contiguous() for i, t in enumerate(self.parameters)}
+        for i, (first, second) in enumerate(self.moments):
+            tensors |= {f"first.{i}": first.contiguous(), f"second.{i}": second.contiguous()}
+        return save({**tensors, "generator": self.generator, "step": torch.tensor(self.step)})
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "Checkpoint":
+        """The checkpoint that `to_bytes` wrote."""
+        found = load(content)
+        count = sum(name.startswith("parameter.") for name in found)
+        moments = [(found[f"first.{i}"], found[f"second.{i}"]) for i in range(count)
+                   if f"first.{i}" in found]  # fmt: skip
+        parameters = tuple(found[f"parameter.{i}"] for i in range(count))
+        return cls(int(found["step"]), parameters, tuple(moments), found["generator"])
 
     @torch.no_grad()
     def load(self, parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:

@@ -65,7 +65,12 @@ def head_only(work: Work) -> Found:
 def sampled(work: Work, *, sampler: str, trials: int) -> Found:
     """Full fine-tunes of what a sampler proposes, without pruning."""
     space, budget = work.terms.space, work.terms.parameters
-    made = load(samplers, sampler).sampler(space.distributions, seed=work.seed, constrained=False)
+    options = (
+        {"startup_trials": 4} if sampler == "tpe" else {}
+    )  # as many as random search is no TPE
+    made = load(samplers, sampler).sampler(
+        space.distributions, seed=work.seed, constrained=False, **options
+    )
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=made)
     best: tuple[float, Any] | None = None
@@ -105,7 +110,7 @@ ARMS = {
         Arm("nest, no warm start", "nest", {"warm": False}),
         Arm("nest, no shrinkage", "nest", {"trusts": (1.0,)}),
         Arm("nest, prefixes", "nest", {"nesting": "prefixes"}),
-        Arm("nest, plain", "nest", {"nesting": "plain"}),
+        Arm("nest, weighted", "nest", {"nesting": "weighted"}),
         Arm("adalora", "adalora", ft=3.2),
         Arm("eva", "eva", ft=3.2),
         Arm("gora", "gora", ft=3.5),

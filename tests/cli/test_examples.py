@@ -18,6 +18,7 @@ from autolora.cli import (
     adapters,
     app,
     arithmetic,
+    explaining,
     look,
     pages,
     planning,
@@ -28,7 +29,17 @@ from autolora.cli import (
 
 Place = Any  # of conftest.py
 # Importing them registers their commands.
-REGISTERED = (adapters, arithmetic, look, pages, planning, results, search, starting)
+REGISTERED = (
+    adapters,
+    arithmetic,
+    explaining,
+    look,
+    pages,
+    planning,
+    results,
+    search,
+    starting,
+)
 COMMANDS = [
     (found.name or found.callback.__name__,) for found in app.registered_commands if found.callback
 ] + [("assets", found.name) for found in look.assets_app.registered_commands]
@@ -78,6 +89,7 @@ def test_every_command_is_known() -> None:
         "dashboard",
         "doctor",
         "env",
+        "explain",
         "export",
         "extract",
         "init",

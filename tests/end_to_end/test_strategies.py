@@ -18,7 +18,7 @@ SETTINGS: dict[str, Any] = {
     "baselines": {"uniform_ranks": [1], "learning_rates": 1},
     "confirm": {"seeds": 2},
     "backend": {"name": "inline"},
-    "budget": {"ft": 3.0, "uniform_rank": 1},
+    "budget": {"ft": 6.0, "uniform_rank": 1},
 }
 
 
@@ -68,7 +68,7 @@ def test_what_is_done_is_not_done_again(
             raise KeyboardInterrupt  # in the last run, when the run at a high rank is stored
         return whole(*args, **more)
 
-    for module in ("autolora.nested.finish", "autolora.nested.high", "autolora.spending.work"):
+    for module in ("autolora.nested.trying", "autolora.spending.work"):
         monkeypatch.setattr(f"{module}.train", counted)
     with pytest.raises(KeyboardInterrupt):
         study.run()
@@ -83,7 +83,7 @@ def test_what_is_done_is_not_done_again(
 def test_strategies_beside_the_search(settings: dict[str, Any]) -> None:
     beside = ["random", {"name": "nest", "arm": "nest, no warm start", "warm": False}]
     settings["baselines"] = {"strategies": beside}
-    settings["budget"] = {"ft": 4.0, "uniform_rank": 1}
+    settings["budget"] = {"ft": 8.0, "uniform_rank": 1}
     study = autolora.search(TASK, SPACE, **settings)
     trials = {trial.arm: trial for trial in study.results().trials}
     assert set(trials) == {"search", "random", "nest, no warm start"}

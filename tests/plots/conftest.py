@@ -9,7 +9,8 @@ import torchvision
 
 from autolora.lora.allocation import Allocation
 from autolora.lora.targets import Target, targets
-from autolora.study.results import FinalRow, Results, TrialRow
+from autolora.spending.stage import Stage
+from autolora.study.results import FinalRow, Results, TrialRow, WorkRow
 from autolora.training.curve import CurvePoint
 
 STEPS, EVALUATIONS = 160, 8
@@ -41,6 +42,74 @@ def single(results: Results) -> Results:
 def failed(results: Results) -> Results:
     rows = tuple(failure(t) for t in results.trials[:5])
     return replace(results, trials=rows, finals=(), importance={}, best=None)
+
+
+@pytest.fixture(scope="session")
+def worked(results: Results, matrices: tuple[Target, ...]) -> Results:
+    """The same study after a search that is one trial with many stages, and one beside it."""
+    baseline = [t for t in results.trials if t.arm != "search"]
+    chosen = next(t for t in results.trials if t.number == results.best)
+    unit = baseline[0].example_passes
+    search, beside = (
+        replace(
+            chosen,
+            number=number,
+            arm=arm,
+            configuration={"learning_rate": 2e-3, "strategy": {"name": name, "warm": False}},
+            example_passes=passes,
+            reused_from=None,
+        )
+        for number, arm, name, passes in ((0, "search", "nest", 2 * unit), (1, "eva", "eva", unit))
+    )
+    trials = (search, beside, *(replace(t, number=t.number + 2) for t in baseline))
+    finals = tuple(
+        replace(f, trial=0 if f.arm == "search" else f.trial + 2) for f in results.finals
+    )
+    works = [work(matrices, chosen.allocation, seed, unit) for seed in range(3)]
+    works.insert(0, WorkRow("eva", 0, (Stage("adaptation", unit, 20.0),), {"strategy": "eva"}))
+    return replace(results, trials=trials, finals=finals, importance={}, best=0, works=tuple(works))
+
+
+def work(matrices, chosen, seed: int, unit: int) -> WorkRow:
+    """A work of nest: a race of allocations of which three took a stretch."""
+    dice = random.Random(seed)
+    ranks = {
+        "uniform": dict(Allocation.uniform(matrices, 2)),
+        "gates, trust 0.75": dict(chosen),
+        "energy, trust 1": {name: rank + 1 for name, rank in chosen.items()},
+        **{f"all but kind {i}": {matrices[i].name: i} for i in range(1, 20)},
+    }
+    candidates = [
+        {"name": name, "ranks": each, "loss": 0.5 + 0.01 * i, "examples": 64 if i < 9 else 32}
+        for i, (name, each) in enumerate(ranks.items())
+    ]
+    stages = {"learning-rate probe": 0.1, "high rank, plain": 0.9, "choosing allocations": 0.24}
+    stages |= {"stretches": 0.16, "final run": 0.6}
+    about = {
+        "strategy": "nest",
+        "fine_tune": unit,
+        "allowance": 2 * unit,
+        "account": [{"name": "high rank, plain", "example_passes": unit}],
+        "probed": {"0.001": 1.2, "0.004": 1.1},
+        "high_rate": 0.0036,
+        "high_loss": 0.3,
+        "peak_parameters": 250_000,
+        "chosen": "gates, trust 0.75, rate 0.3",
+        "stretches": {
+            "uniform, rate 0.3": 0.41,
+            "gates, trust 0.75, rate 0.3": 0.38,
+            "gates, trust 0.75, rate 1": 0.43,
+            "all but kind 19, rate 0.3": 0.44,
+        },
+        "candidates": candidates,
+        "tau": {"gates": 0.58, "energy": 0.31},
+        "trusted": "gates",
+        "scored": "gates",
+        "scores": {t.name: sorted(dice.random() for _ in range(8))[::-1] for t in matrices},
+        "evaluated": 40,
+    }
+    ledger = tuple(Stage(name, int(unit * share), 10 * share) for name, share in stages.items())
+    return WorkRow("search", seed, ledger, about)
 
 
 def made(matrices: tuple[Target, ...], seed: int = 0) -> Results:

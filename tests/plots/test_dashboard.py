@@ -14,7 +14,7 @@ import optuna
 import pytest
 
 from autolora.errors import CannotServe, MissingExtra, TokenNeeded
-from autolora.plots.figures import plots
+from autolora.plots.figures import drawn
 from autolora.plots.publish import publish
 from autolora.plots.serve import address, listen
 
@@ -78,10 +78,10 @@ def test_without_a_token_it_shows_the_study_to_this_machine(open_to_me):
     assert ask(open_to_me, "dashboard/")[0] == 200
 
 
-def test_our_figures_are_in_the_study(open_to_me, study):
+def test_our_figures_are_in_the_study(open_to_me, study, results):
     _, _, content = ask(open_to_me, f"api/studies/{study._study_id}")
     shown = json.loads(content)["plotly_graph_objects"]
-    assert {g["id"] for g in shown} == {f"autolora-{name}" for name in plots()}
+    assert {g["id"] for g in shown} == {f"autolora-{figure.name}" for figure in drawn(results)}
     for graph in shown:
         assert len(graph["graph_object"]) < 100_000
         assert json.loads(graph["graph_object"])["data"]
@@ -92,7 +92,7 @@ def test_publishing_again_replaces(study, results, empty):
     publish(study, results)
     attributes = study._storage.get_study_system_attrs(study._study_id)
     ids = {key.split(":")[2] for key in attributes if key.startswith("dashboard:plot_data:")}
-    assert ids == {f"autolora-{name}" for name in plots()}
+    assert ids == {f"autolora-{figure.name}" for figure in drawn(results)}
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])

@@ -12,12 +12,23 @@ from torch import nn
 
 from autolora.lora.targets import targets
 from autolora.plots import figures
-from autolora.plots.figures import curves, history, importance, intervals, ledger, pareto, ranks
+from autolora.plots.figures import (
+    candidates,
+    curves,
+    history,
+    importance,
+    intervals,
+    ledger,
+    pareto,
+    ranks,
+    stages,
+)
+from autolora.plots.look import BLUE, GREY, ORANGE, colour
 from autolora.plots.measure import Measure, measure, ranking, within_budget
 from autolora.plots.winner import winner
 
 NAMES = tuple(figures.plots())
-STUDIES = ("results", "empty", "single", "failed")
+STUDIES = ("results", "worked", "empty", "single", "failed")
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -45,10 +56,18 @@ def test_numbers_are_a_frozen_dataclass_and_words_are_there(name, results):
 
 
 def test_reading_order():
-    assert NAMES[:3] == ("pareto", "intervals", "ranks")
+    assert NAMES[:3] == ("pareto", "ranks", "stages")
     assert set(NAMES) == {
-        "curves", "history", "importance", "intervals", "ledger", "pareto", "ranks"
+        "candidates", "curves", "history", "importance", "intervals", "ledger", "pareto",
+        "ranks", "stages",
     }  # fmt: skip
+
+
+def test_only_what_a_study_can_answer_is_shown(results, worked, empty):
+    sampled = {figure.name for figure in figures.drawn(results)}
+    assert sampled == set(NAMES) - {"stages", "candidates"}
+    assert {figure.name for figure in figures.drawn(empty)} == sampled
+    assert {figure.name for figure in figures.drawn(worked)} == set(NAMES) - {"importance"}
 
 
 def test_a_diverged_trial_does_not_count(results):
@@ -240,3 +259,80 @@ def test_any_model_has_a_map(results, model, stages):
     assert {column.stage for column in data.columns} == stages
     assert len(ranks.draw(data).data[0].x) == len(found)
     assert set(winner(study).ranks) == stages
+
+
+def test_stages_add_up_to_the_ledger(worked):
+    data = stages.data(worked)
+    assert data.fine_tune == worked.works[0].ledger[0].example_passes
+    for work in worked.works:
+        mine = [c for c in data.costs if (c.arm, c.seed) == (work.arm, work.seed)]
+        assert [c.stage for c in mine] == [stage.name for stage in work.ledger]
+        assert sum(c.example_passes for c in mine) == sum(s.example_passes for s in work.ledger)
+    assert data.costs[0].arm == "search"
+    assert data.allowed == {"search": 2 * data.fine_tune}
+    bars = [trace for trace in stages.draw(data).data if trace.type == "bar"]
+    high = next(trace for trace in bars if trace.name == "high rank, plain")
+    assert list(high.x) == pytest.approx([0.9] * 3)
+
+
+def test_stages_of_one_name_are_one_part(worked):
+    row = worked.works[0]
+    study = replace(worked, works=(replace(row, ledger=row.ledger * 3),))
+    (cost,) = stages.data(study).costs
+    assert cost.example_passes == 3 * row.ledger[0].example_passes
+    assert cost.seconds == 3 * row.ledger[0].seconds
+
+
+def test_the_race_keeps_what_took_a_stretch(worked):
+    data = candidates.data(worked)
+    assert (data.arm, data.seed) == ("search", 0)
+    assert len(data.candidates) == candidates.MOST
+    about = next(w for w in worked.works if w.arm == "search").about
+    assert data.left_out == len(about["candidates"]) - candidates.MOST
+    ended = {f"{c.name}, {key}": loss for c in data.candidates for key, loss in c.stretches.items()}
+    assert ended == about["stretches"], "the last of the race is shown too if it trained on"
+    chosen = [(c.name, c.chosen) for c in data.candidates if c.chosen is not None]
+    assert chosen == [("gates, trust 0.75", "rate 0.3")]
+    dropped = {c.name for c in data.candidates if c.dropped}
+    few = {c["name"] for c in about["candidates"] if c["examples"] == 32}
+    assert dropped == few & {c.name for c in data.candidates}
+
+
+def test_a_stretch_at_one_rate_goes_by_the_allocation(worked):
+    row = next(w for w in worked.works if w.arm == "search")
+    about = {**row.about, "stretches": {"uniform": 0.4, "energy, trust 1": 0.5}}
+    study = replace(worked, works=(replace(row, about={**about, "chosen": "uniform"}),))
+    found = {c.name: (dict(c.stretches), c.chosen) for c in candidates.data(study).candidates}
+    assert found["uniform"] == ({"": 0.4}, "")
+    assert found["energy, trust 1"] == ({"": 0.5}, None)
+    (last,) = [t for t in candidates.draw(candidates.data(study)).data if "end" in t.name]
+    assert (list(last.x), list(last.y)) == ([0.4], ["uniform"])
+
+
+def test_a_choice_without_a_race_is_drawn(worked):
+    row = next(w for w in worked.works if w.arm == "search")
+    believed = [{**each, "loss": None, "examples": 0} for each in row.about["candidates"][:2]]
+    about = {**row.about, "candidates": believed}
+    data = candidates.data(replace(worked, works=(replace(row, about=about),)))
+    assert {trace.name for trace in candidates.draw(data).data} == {
+        "after a stretch",
+        "trained to the end",
+    }
+
+
+def test_a_whole_search_is_no_training_run(worked):
+    data = ledger.data(worked)
+    assert data.run_passes == worked.works[0].about.get("fine_tune", data.run_passes)
+    entry = next(e for e in data.entries if e.arm == "search")
+    assert entry.example_passes / data.run_passes == 2
+    untold = tuple(replace(work, about={}) for work in worked.works)
+    assert ledger.data(replace(worked, works=untold)).run_passes == data.run_passes
+
+
+def test_other_strategies_are_in_the_front_and_no_uniform_ranks(worked):
+    data = pareto.data(worked)
+    assert [point.label for point in data.beside] == ["#1 eva"]
+    assert all("uniform" in point.label for point in data.uniform)
+    assert "other strategies" in {trace.name for trace in pareto.draw(data).data}
+    assert colour("uniform 2") == ORANGE
+    assert colour("eva") not in (BLUE, GREY, ORANGE)

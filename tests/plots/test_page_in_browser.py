@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 
-from autolora.plots.figures import plots
 from autolora.plots.report import write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -13,7 +12,7 @@ FLAGS = (
     "--disable-component-update --disable-sync"
 ).split()
 SETTINGS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
-DRAWN = f'html[data-drawn="{len(plots())}"]'
+DRAWN = "html[data-drawn]"  # set when all figures are there
 
 pytestmark = [
     pytest.mark.browser,
@@ -30,11 +29,20 @@ def browser():
         started.close()
 
 
-@pytest.fixture(scope="module")
-def address(results, tmp_path_factory):
+def written(results, tmp_path_factory):
     path = write(results, tmp_path_factory.mktemp("page") / "report.html")
     assert path.stat().st_size < 2_000_000
     return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def address(results, tmp_path_factory):
+    return written(results, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def nested(worked, tmp_path_factory):
+    return written(worked, tmp_path_factory)
 
 
 def opened(browser, address, width, scheme):
@@ -54,7 +62,9 @@ LOUD = ("error", "warning")
 
 
 @pytest.mark.parametrize(("width", "scheme"), SETTINGS)
-def test_looks_right(browser, address, width, scheme):
+@pytest.mark.parametrize("study", ["address", "nested"])
+def test_looks_right(browser, study, width, scheme, request):
+    address = request.getfixturevalue(study)
     page, complaints, requests = opened(browser, address, width, scheme)
     assert complaints == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
@@ -64,6 +74,22 @@ def test_looks_right(browser, address, width, scheme):
     assert page.evaluate(OVER) == []
     assert page.locator(".overplot path, .overplot image").count() > 100
     page.context.close()
+
+
+@pytest.mark.parametrize("study", ["address", "nested"])
+def test_the_first_screen_holds_verdict_front_and_map(browser, study, request):
+    page, _, _ = opened(browser, request.getfixturevalue(study), 1280, "light")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    assert page.evaluate(BOTTOM.format(of=".verdict")) < 300
+    for name in ("pareto", "ranks"):
+        assert page.evaluate(BOTTOM.format(of=f"[data-figure={name}] .nsewdrag")) <= 800
+    page.set_viewport_size({"width": 390, "height": 844})
+    tops = [page.evaluate(BOTTOM.format(of=f".figure-{name}")) for name in ("pareto", "ranks")]
+    assert tops[0] + 100 < tops[1], "one below the other where there is no room beside"
+    page.context.close()
+
+
+BOTTOM = "document.querySelector('{of}').getBoundingClientRect().bottom"
 
 
 def test_a_cell_of_the_map_tells_its_target_and_rank(browser, address):

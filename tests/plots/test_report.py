@@ -10,8 +10,9 @@ import yaml
 from plotly.offline import get_plotlyjs_version
 
 from autolora.errors import StorageUnavailable
-from autolora.plots.figures import plots
+from autolora.plots.figures import drawn
 from autolora.plots.report import facts, plain, report, write
+from autolora.plots.searched import searched
 from autolora.plots.verdict import verdict
 from autolora.plots.winner import best_trial, winner
 
@@ -59,7 +60,8 @@ def test_small_and_self_contained(page):
 def test_every_part_is_there(page, results):
     parsed = Page(page)
     headings = set(parsed.text["h2"])
-    assert {plot.TITLE for plot in plots().values()} <= headings
+    assert {figure.title for figure in drawn(results)} <= headings
+    assert "How the search went" not in headings
     assert {"Results by arm", "The winning allocation", "The ledger"} <= headings
     assert len(parsed.ids()) == len(set(parsed.ids()))
     opening, _, numbers = verdict(results).sentence.partition(". ")
@@ -77,14 +79,49 @@ def test_labels_refer_to_what_exists(page):
     assert all(set(label.split()) <= ids for label in labelled)
 
 
-def test_figures_are_json_in_the_page(page):
+def test_figures_are_json_in_the_page(page, results):
     found = re.findall(r'<script type="application/json" data-of="(\w+)">(.*?)</script>', page)
-    assert [name for name, _ in found] == list(plots())
+    assert [name for name, _ in found] == [figure.name for figure in drawn(results)]
+    assert [name for name, _ in found][:2] == ["pareto", "ranks"]
     for _, text in found:
         assert set(json.loads(text)) == {"data", "layout"}
 
 
-@pytest.mark.parametrize("study", ["empty", "single", "failed"])
+def test_a_strategy_tells_how_its_search_went(worked):
+    page = report(worked)
+    parsed = Page(page)
+    assert {"How the search went", "Where the compute went"} <= set(parsed.text["h2"])
+    told = dict(searched(worked))
+    assert told["τ of scores"] == "gates 0.58, energy 0.31"
+    assert told["spent"] == "2.00 of 2.00 FT"
+    assert told["trained to the end"] == "gates, trust 0.75, rate 0.3"
+    assert set(told.values()) <= set(parsed.text["dd"])
+    assert dict(facts(worked))["compute"] == "15.0 training runs"
+
+
+def test_scores_that_were_not_trusted_are_called_so(worked):
+    row = next(work for work in worked.works if work.arm == "search")
+    low = replace(row, about={**row.about, "tau": {"gates": 0.1}, "trusted": None})
+    assert dict(searched(replace(worked, works=(low,))))["score that is trusted"] == (
+        "none reached 0.4"
+    )
+    none = replace(row, about={**row.about, "tau": {}, "trusted": None})
+    told = dict(searched(replace(worked, works=(none,))))
+    assert told["τ of scores"].startswith("not measured")
+    assert "score that is trusted" not in told
+    bare = replace(row, about={})
+    assert searched(replace(worked, works=(bare,))) == []
+
+
+def test_the_bias_of_choosing_stands_below_the_verdict(page, results):
+    bias = verdict(results).bias
+    assert bias
+    words = Page(page).text["p"]
+    sentence = next(i for i, text in enumerate(words) if "paired difference" in text)
+    assert words[sentence + 1] == bias
+
+
+@pytest.mark.parametrize("study", ["empty", "single", "failed", "worked"])
 def test_writes_any_study(study, request):
     results = request.getfixturevalue(study)
     page = report(results)
@@ -107,7 +144,7 @@ def test_words_of_the_study_stay_words(results):
     assert "{{ 7 * 7 }}" in page
     parsed = Page(page)
     assert parsed.text["h1"] == [EVIL]
-    assert sum(tag == "script" for tag, _ in parsed.starts) == len(plots()) + 2
+    assert sum(tag == "script" for tag, _ in parsed.starts) == len(list(drawn(study))) + 2
 
 
 def test_a_large_study_stays_small(results):

@@ -52,7 +52,7 @@ def test_spaces_fit(file: Path) -> None:
     ],
 )
 def test_mistakes_are_marked(path: str, value: Any) -> None:
-    study = yaml.safe_load((ROOT / "studies" / "digits.yaml").read_text())
+    study = yaml.safe_load((ROOT / "studies" / "cola.yaml").read_text())
     changed = copy.deepcopy(study)
     *parents, key = path.split(".")
     inner = changed

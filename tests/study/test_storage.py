@@ -270,3 +270,29 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnusablePlace):
         open_storage(f"sqlite:///{tmp_path}/study.db")
     tmp_path.chmod(0o700)
+
+
+READS = """
+import sys
+from autolora.study.storage import open_storage, study_names
+
+print(*study_names(open_storage(sys.argv[1], create=False)))
+"""
+
+
+def test_a_process_that_opens_it_twice_keeps_its_locks(tmp_path: Path) -> None:
+    """A worker in the process of its study opens the database again, while others look at it."""
+    first = open_storage(f"sqlite:///{tmp_path}/study.db")
+    Store(first, NAME).create(record())
+    second = open_storage(first.url, create=False)
+    assert study_names(second) == study_names(first) == (NAME,)
+    said = subprocess.run(
+        [sys.executable, "-c", READS, first.url], check=True, capture_output=True, text=True
+    )
+    assert said.stdout.strip() == NAME
+    assert (tmp_path / "study.db-wal").exists(), "the last to close takes the log away"
+    assert Store(first, NAME).results().name == NAME
+    third = open_storage(first.url, create=False)
+    assert study_names(third) == (NAME,)
+    for storage in (first, second, third):
+        storage.close()

@@ -1,7 +1,8 @@
 """Figures by name: one file each, picked up from this folder.
 
 A file offers `TITLE`, a `CAPTION` of one sentence that tells how to read it, its `PLACE` in the
-reading order, `data(results)` (pure: the numbers, tested) and `draw(data)` (the figure).
+reading order, `data(results)` (pure: the numbers, tested) and `draw(data)` (the figure). One whose
+question does not arise in every study offers `applies(results)` beside them.
 """
 
 import sys
@@ -57,6 +58,13 @@ def load(name: str) -> Plot:
 
 
 def drawn(results: Results) -> Iterator[Drawn]:
-    """Every figure of a study, in reading order."""
+    """Every figure whose question arises in a study, in reading order."""
     for name, plot in plots().items():
+        if not getattr(plot, "applies", _always)(results):
+            continue
         yield Drawn(name, plot.TITLE, plot.CAPTION, plot.draw(plot.data(results)))
+
+
+def _always(results: Results) -> bool:
+    del results
+    return True

@@ -11,7 +11,7 @@ from autolora.plots.look import BLUE, GREEN, GREY, ORANGE, RED, empty, figure, l
 from autolora.plots.measure import SEARCH, Measure, measure, within_budget
 from autolora.study.results import Results, TrialRow
 
-TITLE = "How the search went"
+TITLE = "Trial by trial"
 CAPTION = (
     "Each mark is a trial in the order it ran; the green line is the best value so far that keeps "
     "the budget, faint marks were stopped early."
@@ -80,7 +80,8 @@ def draw(data: History) -> go.Figure:
     groups = {name: [m for m in data.marks if m.group == name] for name in _LOOKS}
     traces = [_trace(name, marks, worst) for name, marks in groups.items() if marks]
     axis = logarithmic(values, f"validation {data.measure.name}")
-    return figure([*traces, *_best_line(data)], x="trial", y=axis)
+    few = {"dtick": 1} if data.marks[-1].trial < 12 else {}
+    return figure([*traces, *_best_line(data)], x={"title": "trial", **few}, y=axis)
 
 
 _LOOKS: dict[str, dict[str, Any]] = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from autolora.plots.look import BLUE, empty, figure
+from autolora.plots.measure import SEARCH
 from autolora.study.results import Results
 
 TITLE = "What mattered"
@@ -30,6 +31,12 @@ class Importance:
     """Shares, the largest first."""
 
     shares: tuple[Share, ...]
+
+
+def applies(results: Results) -> bool:
+    """Whether a sampler searched numbers: a strategy that does its own work has none."""
+    worked = {work.arm for work in results.works}
+    return bool(results.importance) or SEARCH not in worked
 
 
 def data(results: Results) -> Importance:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from autolora.plots.look import BLUE, GREY, RED, duration, empty, figure, number
+from autolora.study.explain import fine_tune
 from autolora.study.results import Results, TrialRow
 
 TITLE = "What it cost"
 CAPTION = (
-    "Compute by arm in whole training runs (one = the costliest complete trial), split by how the "
+    "Compute by arm in whole training runs (fine-tunes of the study's length), split by how the "
     "trials ended."
 )
 PLACE = 60
@@ -35,8 +36,8 @@ class Entry:
 class Ledger:
     """Entries by arm and state, and the totals.
 
-    `run_passes` is the cost of one whole training run, the unit of `runs`; none before a trial
-    is complete. `reused` counts trials answered by a stored result, which cost nothing.
+    `run_passes` is the cost of one whole training run, the unit of `runs`; none before it is
+    known. `reused` counts trials answered by a stored result, which cost nothing.
     """
 
     entries: tuple[Entry, ...]
@@ -62,7 +63,6 @@ def data(results: Results) -> Ledger:
         for arm in arms
         for state, _ in STATES
     }
-    whole = [t.example_passes for t in trials if t.state == "complete" and t.reused_from is None]
     return Ledger(
         entries=tuple(_entry(*key, group) for key, group in groups.items() if group),
         trials=len(trials),
@@ -70,7 +70,7 @@ def data(results: Results) -> Ledger:
         example_passes=sum(t.example_passes for t in trials),
         seconds=sum(t.seconds for t in trials),
         peak_bytes=max((t.peak_bytes for t in trials), default=0),
-        run_passes=max(whole, default=0) or None,
+        run_passes=fine_tune(results),
     )
 
 

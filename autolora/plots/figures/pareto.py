@@ -5,7 +5,18 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from autolora.plots.look import BLUE, GREY, ORANGE, RED, empty, figure, label, logarithmic, number
+from autolora.plots.look import (
+    BLUE,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    empty,
+    figure,
+    label,
+    logarithmic,
+    number,
+)
 from autolora.plots.measure import HEAD_ONLY, SEARCH, Measure, is_uniform, measure, ranking
 from autolora.study.results import Results
 
@@ -30,14 +41,15 @@ class Point:
 class Pareto:
     """Trials of the search, its front (smaller or better than all others), the baselines.
 
-    `uniform` holds the best trial of each uniform rank by size; `head_only` is the value of the
-    best trial without an adapter.
+    `uniform` holds the best trial of each uniform rank by size, `beside` that of each strategy
+    beside the search; `head_only` is the value of the best trial without an adapter.
     """
 
     measure: Measure
     search: tuple[Point, ...]
     front: tuple[Point, ...]
     uniform: tuple[Point, ...]
+    beside: tuple[Point, ...]
     head_only: float | None
     budget_parameters: int | None
 
@@ -47,6 +59,7 @@ def data(results: Results) -> Pareto:
     counts = measure(results)
     search: list[Point] = []
     uniform: dict[str, Point] = {}
+    beside: dict[str, Point] = {}
     heads: list[float] = []
     for scored in ranking(results):
         point = Point(label(scored), scored.trial.parameters, scored.value)
@@ -56,11 +69,14 @@ def data(results: Results) -> Pareto:
             uniform.setdefault(scored.trial.arm, point)
         elif scored.trial.arm == HEAD_ONLY:
             heads.append(scored.value)
+        else:
+            beside.setdefault(scored.trial.arm, point)
     return Pareto(
         measure=counts,
         search=tuple(search),
         front=front(tuple(search), counts),
         uniform=tuple(sorted(uniform.values(), key=lambda point: point.parameters)),
+        beside=tuple(beside.values()),
         head_only=heads[0] if heads else None,
         budget_parameters=results.budget_parameters,
     )
@@ -77,7 +93,7 @@ def front(points: tuple[Point, ...], counts: Measure) -> tuple[Point, ...]:
 
 def draw(data: Pareto) -> go.Figure:
     """Dots, the front as steps, uniform ranks joined, budget and head-only as lines."""
-    points = data.search + data.uniform
+    points = data.search + data.uniform + data.beside
     if not points:
         return empty("No trial with an adapter is complete yet.")
     values = [point.value for point in points]
@@ -87,6 +103,9 @@ def draw(data: Pareto) -> go.Figure:
         _line(data.front, "best found by size", {"shape": "hv", "color": BLUE, "width": 2.5}),
         _line(data.uniform, "uniform ranks", {"color": ORANGE, "width": 2.5, "dash": "dash"}),
     ]
+    if data.beside:
+        look = {"color": PURPLE, "size": 10, "symbol": "square"}
+        traces.append(_dots(data.beside, "other strategies", look))
     if data.head_only is not None:
         traces.append(_head_only(data.head_only, [point.parameters for point in points]))
     sizes = [point.parameters for point in points]
@@ -95,7 +114,7 @@ def draw(data: Pareto) -> go.Figure:
         [trace for trace in traces if len(trace.x)],
         x=logarithmic(sizes, "adapter parameters", spread=6),
         y=logarithmic(values, f"validation {data.measure.name}"),
-        height=420,
+        height=370,
         **_budget(data.budget_parameters),
     )
 

@@ -21,7 +21,7 @@ CAPTION = (
     "A row is a trial, the best on top; a column is a target, from the input (left) to the output "
     "(right), its kind in the strip above; empty cells are not adapted."
 )
-PLACE = 20
+PLACE = 12
 ROWS = 12
 
 
@@ -75,7 +75,7 @@ def draw(data: Ranks) -> go.Figure:
     """The heat map, colour by the logarithm of the rank, under a strip of kinds."""
     if not data.rows or not data.columns:
         return empty("No trial with an adapter is complete yet.")
-    height = 150 + 24 * len(data.rows)
+    height = max(330, 130 + 20 * len(data.rows))
     return figure(
         [_heat(data), *_strip(data)],
         x={"title": "depth in the model", "showgrid": False, **_stage_ticks(data.columns)},
