@@ -32,6 +32,20 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
+def quiet_hub() -> Iterator[None]:
+    """A context in which the hub's client does not tell of its tries: what came of them is told."""
+    from huggingface_hub.utils import logging as untyped
+
+    said: Any = untyped
+    level = said.get_verbosity()
+    said.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        said.set_verbosity(level)
+
+
+@contextmanager
 def quietly_imported() -> Iterator[None]:
     """A context in which torch does not complain of how torchao registers its enumerations.
 

@@ -31,6 +31,7 @@ def command(job: dict[str, Any]) -> int:
     sys.path[:0] = filter(None, job["environment"].get("PYTHONPATH", "").split(":"))
     for name, number in (("stdout", 1), ("stderr", 2)):
         os.dup2(os.open(job[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    _offline(job["environment"].get("HF_HUB_OFFLINE") == "1")
     sys.argv = ["autolora", *job["words"]]
     try:
         main()
@@ -40,6 +41,13 @@ def command(job: dict[str, Any]) -> int:
         traceback.print_exc()
         return 1
     return 0
+
+
+def _offline(flag: bool) -> None:
+    """What the libraries would have read from the environment, had they been imported now."""
+    for name in ("huggingface_hub.constants", "datasets.config"):
+        if name in sys.modules:
+            sys.modules[name].HF_HUB_OFFLINE = flag  # type: ignore[attr-defined]
 
 
 def serve() -> None:

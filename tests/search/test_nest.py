@@ -60,7 +60,7 @@ def test_uniform_ranks_and_one_family_alone_are_in_the_race(found: Found) -> Non
 
 
 def test_the_same_seed_finds_the_same(terms: Terms) -> None:
-    short = replace(terms, allowance=terms.fine_tune // 2)
+    short = replace(terms, allowance=int(0.8 * terms.fine_tune))
     first, second = (nest.search(nest.OPTIONS(), Work(short, 1)) for _ in range(2))
     assert first.adapter.digest == second.adapter.digest
     assert first.adapter.allocation == second.adapter.allocation

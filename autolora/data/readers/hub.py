@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autolora.data.places import SPLIT_NAMES, written_by_datasets
+from autolora.data.quiet import quiet_hub
 from autolora.data.table import Table
 from autolora.errors import DataUnreachable, MissingExtra, NoExamples, UnreadableData
 
@@ -54,7 +55,8 @@ def _fetched(where: str) -> "Dataset | DatasetDict":
     if parts is None:
         raise DataUnreachable(where, "a name is written hub:owner/name[/configuration][#split]")
     try:
-        return load_dataset(parts["name"], parts["configuration"], split=parts["split"])
+        with quiet_hub():
+            return load_dataset(parts["name"], parts["configuration"], split=parts["split"])
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         raise DataUnreachable(where, str(error)) from error
 
