@@ -9,7 +9,7 @@ from autolora.cli.app import AllowCode, Json, Storage, StudyName, command
 from autolora.cli.output import show
 
 
-@command("autolora search digits --trials 2")
+@command("autolora search digits")
 def search(  # noqa: PLR0913 — one option each
     study: StudyName,
     trials: Annotated[

@@ -8,6 +8,7 @@ from torch import nn
 
 from autolora.spending.work import Terms, Work
 from autolora.training.batch import Batch
+from autolora.training.batching import counted
 from autolora.training.cost import trained_examples
 from autolora.training.device import choose
 from autolora.training.meter import Meter
@@ -38,11 +39,9 @@ def batches(work: Work, count: int) -> Iterator[tuple[Any, float, int]]:
     task, settings = work.terms.task, work.terms.settings
     order = derived(work.seed, _ORDER)
     every = task.batches("train", batch_size=settings.batch_size, seed=order)
-    left = task.examples("train")
-    for batch in itertools.islice(every, count):
+    each = counted(every, settings.batch_size, task.examples("train"))
+    for batch, examples in itertools.islice(each, count):
         if not isinstance(batch, Batch):
-            examples = min(settings.batch_size, left)
-            left -= examples
             yield batch, 1.0, examples
             continue
         total = batch.weights.sum().item()

@@ -11,7 +11,7 @@ from autolora.nested.local import climb
 from autolora.nested.race import Ranked, race
 from autolora.nested.scores import Scores, along_gates, along_ranks, energy, measured, shrunk
 from autolora.nested.treats import powers
-from autolora.nested.truncated import Ranks, Truncated, sample
+from autolora.nested.truncated import Ranks, Sample, Truncated, sample, size
 
 _POINTS = (0.25, 0.75)  # how far the gates are open: the middles of two equal parts
 _GATED = 32  # examples that measure a random allocation
@@ -128,12 +128,7 @@ class _Purse:
         return passes <= self.left
 
 
-def size(shown: Sequence[Any]) -> int:
-    """How many examples a sample has."""
-    return sum(len(batch.examples) for batch in shown)
-
-
-def _scores(truncated: Truncated, shown: Sequence[Any], purse: _Purse) -> dict[str, Scores]:
+def _scores(truncated: Truncated, shown: Sample, purse: _Purse) -> dict[str, Scores]:
     """The scores that the purse holds, the race kept in mind; the best known first."""
     found: dict[str, Scores] = {}
     levels, look = _levels(truncated), 2 * size(shown)
@@ -145,7 +140,7 @@ def _scores(truncated: Truncated, shown: Sequence[Any], purse: _Purse) -> dict[s
 
 
 def _sensitivities(
-    truncated: Truncated, few: Sequence[Any], uniform: Ranks, purse: _Purse
+    truncated: Truncated, few: Sample, uniform: Ranks, purse: _Purse
 ) -> dict[str, Scores]:
     """Measured sensitivities, where they can be paid for."""
     levels = (0, max(1, max(uniform.values(), default=1)))
@@ -182,7 +177,7 @@ def _searched(
     truncated: Truncated,
     ranked: tuple[Ranked, ...],
     room: Room,
-    shown: Sequence[Any],
+    shown: Sample,
     purse: _Purse,
 ) -> tuple[tuple[Ranked, ...], int]:
     """The race with what moves of ranks make of its best."""

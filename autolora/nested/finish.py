@@ -79,7 +79,7 @@ def finish(
         best.learning_rate,
         settings=settings,
         start=start if how.warm else None,
-        again=stretches.go_on(work) if stretches else None,
+        left=stretches.left if stretches else None,
         about=how.stretch if stretches else None,
     )
     return Finished(fit, best, stretches.judged if stretches else {})

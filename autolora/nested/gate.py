@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +9,7 @@ from torchmetrics.functional import kendall_rank_corrcoef
 
 from autolora.nested.candidates import Room
 from autolora.nested.scores import Scores, gains
-from autolora.nested.truncated import Ranks, Truncated
+from autolora.nested.truncated import Ranks, Sample, Truncated
 
 ALLOCATIONS = 12
 TRUSTED = 0.4  # Kendall's tau from which scores are believed
@@ -28,7 +27,7 @@ def gate(
     truncated: Truncated,
     scores: dict[str, Scores],
     room: Room,
-    sample: Sequence[Any],
+    sample: Sample,
     seed: int,
 ) -> Gate:
     """Measures a dozen random allocations of the budget and compares them with their scores.

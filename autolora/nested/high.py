@@ -112,7 +112,7 @@ def high_run(work: Work, high: High, most: Allocation) -> Trained:
         rate,
         settings=settings,
         treats=TREATS[high.nesting],
-        again=probe.go_on(work) if probe else None,
+        left=probe.left if probe else None,
         about=(high.probe_steps, rates),
         scale=high.rule(work.terms),
     )

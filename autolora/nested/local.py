@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from autolora.nested.candidates import Room
 from autolora.nested.scores import Scores, around
-from autolora.nested.truncated import Ranks, Truncated
+from autolora.nested.truncated import Ranks, Sample, Truncated, size
 
 _TRIED = 6  # moves that are measured for every look at the slopes
 
@@ -22,7 +21,7 @@ class Move:
 
 
 def climb(
-    truncated: Truncated, start: Ranks, room: Room, sample: Sequence[Any], allowance: int
+    truncated: Truncated, start: Ranks, room: Room, sample: Sample, allowance: int
 ) -> tuple[Ranks, float, int]:
     """The best allocation that moves of ranks lead to, its loss, and how many were measured.
 
@@ -37,11 +36,10 @@ def climb(
         sample: Batches that every evaluation uses.
         allowance: Example-passes.
     """
-    size = sum(len(batch.examples) for batch in sample)
     ends = truncated.example_passes + allowance
     here, best, count = dict(start), truncated.losses(start, sample).mean, 1
     # A look at the slopes costs 2, each move 1, and all that improve once more together.
-    while truncated.example_passes + (2 + _TRIED + 1) * size <= ends:
+    while truncated.example_passes + (2 + _TRIED + 1) * size(sample) <= ends:
         moves = proposed(around(truncated, sample, here), here, room)
         tried = [(truncated.losses(move.ranks, sample).mean, move) for move in moves]
         count += len(tried)

@@ -3,9 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from autolora.nested.truncated import Losses, Ranks, Truncated
+from autolora.nested.truncated import Losses, Ranks, Sample, Truncated
 
 _SURE = 2.0  # standard errors of a paired difference, after which a candidate drops out
 
@@ -23,7 +22,7 @@ class Ranked:
 def race(
     truncated: Truncated,
     candidates: Mapping[str, Ranks],
-    sample: Sequence[Any],
+    sample: Sample,
     *,
     allowance: int,
     always: Sequence[str] = (),
@@ -46,14 +45,13 @@ def race(
     running = _distinct(candidates, always)
     seen: dict[str, Losses] = {}
     ended: list[Ranked] = []
-    for batch in sample:
-        size = len(batch.examples)
-        if size * len(running) > allowance:
+    for part in sample:
+        if part.examples * len(running) > allowance:
             break
         for name, ranks in running.items():
-            losses = truncated.losses(ranks, [batch])
+            losses = truncated.losses(ranks, [part])
             seen[name] = seen[name].joined(losses) if name in seen else losses
-            allowance -= size
+            allowance -= part.examples
         leader = min(running, key=lambda name: seen[name].mean)
         worse = [n for n in running if n not in always and _worse(seen[n], seen[leader])]
         ended += [_ranked(name, running.pop(name), seen[name]) for name in worse]

@@ -1,13 +1,12 @@
 """What every single rank of every target is worth: gains that a knapsack can add up."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from autolora.nested.knapsack import Gains
-from autolora.nested.truncated import Truncated
+from autolora.nested.truncated import Sample, Truncated
 
 Scores = Mapping[str, Tensor]  # for each target (highest rank,): the gain of each rank
 
@@ -23,7 +22,7 @@ def energy(truncated: Truncated) -> Scores:
     }
 
 
-def along_gates(truncated: Truncated, sample: Sequence[Any], points: Sequence[float]) -> Scores:
+def along_gates(truncated: Truncated, sample: Sample, points: Sequence[float]) -> Scores:
     """How much of the fall of the loss, from the base to the whole adapter, each rank brings.
 
     A gate multiplies every rank; all gates are opened together, and the gradient of the loss with
@@ -43,13 +42,13 @@ def along_gates(truncated: Truncated, sample: Sequence[Any], points: Sequence[fl
     return _averaged(truncated, sample, [gates(point) for point in points])
 
 
-def along_ranks(truncated: Truncated, sample: Sequence[Any], ranks: Sequence[int]) -> Scores:
+def along_ranks(truncated: Truncated, sample: Sample, ranks: Sequence[int]) -> Scores:
     """The same along uniform ranks: gates are open or shut, as they are where ranks are cut."""
     ways = [truncated.gates(dict.fromkeys(truncated.ranks, rank)) for rank in ranks]
     return _averaged(truncated, sample, ways)
 
 
-def around(truncated: Truncated, sample: Sequence[Any], ranks: Mapping[str, int]) -> Scores:
+def around(truncated: Truncated, sample: Sample, ranks: Mapping[str, int]) -> Scores:
     """The slope of the loss at an allocation: what ranks beyond it, and those in it, would bring.
 
     First order, so it holds for few changes at a time.
@@ -58,7 +57,7 @@ def around(truncated: Truncated, sample: Sequence[Any], ranks: Mapping[str, int]
 
 
 def measured(
-    truncated: Truncated, sample: Sequence[Any], ranks: Mapping[str, int], levels: Sequence[int]
+    truncated: Truncated, sample: Sample, ranks: Mapping[str, int], levels: Sequence[int]
 ) -> Scores:
     """What the loss rises by when one target alone is cut to each of some levels.
 
@@ -101,9 +100,7 @@ def shrunk(scores: Scores, costs: Mapping[str, int], trust: float) -> Gains:
     return gains(mixed)
 
 
-def _averaged(
-    truncated: Truncated, sample: Sequence[Any], ways: Sequence[Mapping[str, Tensor]]
-) -> Scores:
+def _averaged(truncated: Truncated, sample: Sample, ways: Sequence[Mapping[str, Tensor]]) -> Scores:
     total: dict[str, Tensor] = {}
     for gates in ways:
         for name, slope in truncated.slopes(gates, sample).items():

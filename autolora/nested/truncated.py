@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,12 +10,26 @@ from torch import Tensor
 from autolora.artifacts.adapter import Adapter
 from autolora.nested.seen import show, shown
 from autolora.spending.journal import Evaluation, digest
-from autolora.training.device import moved, precise
+from autolora.training.batch import Batch
+from autolora.training.batching import counted
+from autolora.training.device import choose, moved, precise
 from autolora.training.modes import evaluating, without_dropout
+from autolora.training.seeds import seeded
 from autolora.training.settings import TrainingSettings
 from autolora.training.task import Task
 
 Ranks = Mapping[str, int]
+
+
+class Part(NamedTuple):
+    """A batch of a sample, how many examples it has, and plain data that say which."""
+
+    batch: Any
+    examples: int
+    which: Any
+
+
+Sample = Sequence[Part]
 
 
 @dataclass(frozen=True)
@@ -54,12 +68,10 @@ class Truncated:
         self.adapter, self.task, self.example_passes = adapter, task, 0
         self.evaluations: list[Evaluation] = []
         self._settings = settings
-        self._device = torch.device("cpu" if settings.device == "auto" else settings.device)
-        if settings.device == "auto" and torch.cuda.is_available():
-            self._device = torch.device("cuda")
-        self._model = task.model().to(self._device)
-        without_dropout(self._model, but=())
-        self._attached = adapter.attach_to(self._model, check=False)
+        self._device = choose(settings.device)
+        with seeded(0, self._device):  # what is drawn is replaced by the adapter's own
+            self._model = without_dropout(task.model().to(self._device), but=())
+            self._attached = adapter.attach_to(self._model, check=False)
         self.full = {n: (p.up.detach(), p.down.detach()) for n, p in self._attached.factors.items()}
 
     @property
@@ -67,24 +79,25 @@ class Truncated:
         """The highest rank of every target."""
         return {name: up.shape[1] for name, (up, _) in self.full.items()}
 
-    def losses(self, ranks: Ranks, sample: Sequence[Any]) -> Losses:
+    def losses(self, ranks: Ranks, sample: Sample) -> Losses:
         """The loss of each example of some batches under an allocation."""
         self._show(ranks)
         losses, weights = [], []
         with evaluating(self._model), precise(self._settings.precision, self._device):
-            for batch in sample:
-                answers = self.task.answer(self._model, moved(batch, self._device), final=False)
+            for part in sample:
+                batch = moved(part.batch, self._device)
+                answers = self.task.answer(self._model, batch, final=False)
                 losses.append(answers.losses)
                 weights.append(answers.weights)
-                self.example_passes += len(answers.losses)
+        self.example_passes += size(sample)
         found = Losses(torch.cat(losses), torch.cat(weights))
         kept = {name: rank for name, rank in sorted(ranks.items()) if rank}
         self.evaluations.append(
-            Evaluation(digest(kept), _sample_digest(sample), found.mean, len(found.losses))
+            Evaluation(digest(kept), digest([p.which for p in sample]), found.mean, size(sample))
         )
         return found
 
-    def slopes(self, gates: Mapping[str, Tensor], sample: Sequence[Any]) -> dict[str, Tensor]:
+    def slopes(self, gates: Mapping[str, Tensor], sample: Sample) -> dict[str, Tensor]:
         """The gradient of the mean loss with respect to a gate before every single rank.
 
         A gate multiplies a rank: 1 leaves it as it is, 0 takes it away.
@@ -93,19 +106,16 @@ class Truncated:
         """
         leaves = {n: g.clone().to(self._device).requires_grad_() for n, g in gates.items()}
         total = {name: torch.zeros_like(gate) for name, gate in gates.items()}
-        counted = 0
-        for batch in sample:
+        for part in sample:
             factors = {n: (self.full[n][0], self.full[n][1] * leaves[n][:, None]) for n in leaves}
             with shown(self._attached, factors), precise(self._settings.precision, self._device):
-                loss = self.task.loss(self._model.eval(), moved(batch, self._device))
+                loss = self.task.loss(self._model.eval(), moved(part.batch, self._device))
                 found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-            size = _size(batch)
-            counted += size
             for name, slope in zip(leaves, found, strict=True):
                 if slope is not None:
-                    total[name] += slope.detach().cpu() * size
-        self.example_passes += 2 * counted
-        return {name: value / counted for name, value in total.items()}
+                    total[name] += slope.detach().cpu() * part.examples
+        self.example_passes += 2 * size(sample)
+        return {name: value / size(sample) for name, value in total.items()}
 
     def gates(self, ranks: Ranks) -> dict[str, Tensor]:
         """The gates that an allocation means: 1 for the first ranks of a target, 0 for the rest."""
@@ -123,25 +133,24 @@ class Truncated:
 SAMPLED = 32  # examples of a batch of a sample
 
 
-def sample(task: Task, examples: int, *, seed: int, skip: int = 0) -> list[Any]:
+def sample(task: Task, examples: int, *, seed: int, skip: int = 0) -> list[Part]:
     """Batches of the validation split with about so many examples, drawn by a seed.
 
     With `skip`, the examples after so many others: samples that share no example.
     """
-    taken: list[Any] = []
+    taken: list[Part] = []
     seen = 0
-    for batch in task.batches("valid", batch_size=SAMPLED, seed=seed):
+    batches = task.batches("valid", batch_size=SAMPLED, seed=seed)
+    for batch, count in counted(batches, SAMPLED, task.examples("valid")):
         if seen >= skip:
-            taken.append(batch)
-        seen += _size(batch)
+            which = batch.examples.tolist() if isinstance(batch, Batch) else [seed, seen, count]
+            taken.append(Part(batch, count, which))
+        seen += count
         if seen >= skip + examples:
             break
     return taken
 
 
-def _sample_digest(sample: Sequence[Any]) -> str:
-    return digest([batch.examples.tolist() for batch in sample])
-
-
-def _size(batch: Any) -> int:
-    return len(batch.examples)
+def size(sample: Sample) -> int:
+    """How many examples a sample has."""
+    return sum(part.examples for part in sample)

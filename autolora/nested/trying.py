@@ -2,18 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from autolora.errors import Diverged
-from autolora.nested.truncated import Truncated
+from autolora.nested.truncated import Sample, Truncated
 from autolora.spending.journal import Entry
 from autolora.spending.stage import Stage
-from autolora.spending.work import Work
+from autolora.spending.work import Left, Work
 from autolora.training.checkpoint import Checkpoint
 from autolora.training.curve import Ledger
-from autolora.training.fit import Fit, Run, begin, train
+from autolora.training.fit import Run, begin
 
 
 @dataclass(frozen=True)
@@ -23,22 +23,16 @@ class Tried:
     Attributes:
         judged: The loss of each on the same examples; those that diverged are left out.
         best: The name of the best; None if all diverged.
+        left: Where the best stands, to be gone on with.
     """
 
     judged: Mapping[str, float]
     best: str | None
-    checkpoint: Checkpoint | None
-    ledger: Ledger
-
-    def go_on(self, work: Work) -> Callable[[Run], Fit] | None:
-        """Trains a run from where the best one stands; None where it is trained from its start."""
-        if self.checkpoint is None:
-            return None
-        return lambda run: train(run, work.shared, start=self.checkpoint).with_cost_of(self.ledger)
+    left: Left | None
 
 
 def tried(
-    work: Work, stage: str, runs: Mapping[str, Run], shown: Sequence[Any], about: Iterable[Any]
+    work: Work, stage: str, runs: Mapping[str, Run], shown: Sample, about: Iterable[Any]
 ) -> Tried:
     """Trains each run to its end, judges it on some examples, and keeps where the best stands.
 
@@ -77,7 +71,6 @@ def tried(
 
     entry = work.settled(stage, compute, *about)
     if entry.adapter is None:
-        return Tried({}, None, None, Ledger(0, 0.0, 0))
-    ledger = Ledger(**entry.data["ledger"])
-    checkpoint = Checkpoint.from_bytes(entry.adapter)
-    return Tried(entry.data["judged"], entry.data["best"], checkpoint, ledger)
+        return Tried({}, None, None)
+    left = Left(Checkpoint.from_bytes(entry.adapter), Ledger(**entry.data["ledger"]))
+    return Tried(entry.data["judged"], entry.data["best"], left)

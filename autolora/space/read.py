@@ -107,7 +107,8 @@ def validate(data: Any, model: type[Model], source: str, root: yaml.Node | None 
                 str(where[-1]), _dotted(where[:-1]), place, near=near, known=keys
             ) from None
         message = first["msg"].removeprefix("Value error, ")
-        value = None if first["type"] == "missing" else first["input"]
+        # Of a rule about a description as a whole, the value would be all of it.
+        value = None if first["type"] == "missing" or not where else first["input"]
         raise BadValue(_dotted(where) or "it", place, value, message) from None
 
 

@@ -13,8 +13,9 @@ from autolora.space.space import Space
 from autolora.spending.journal import Entry, Journal, Memory, digest
 from autolora.spending.opening import largest_uniform_rank
 from autolora.spending.stage import Stage
+from autolora.training.checkpoint import Checkpoint
 from autolora.training.cost import fine_tune, run_passes
-from autolora.training.curve import CurvePoint
+from autolora.training.curve import CurvePoint, Ledger
 from autolora.training.fit import Fit, Run, train
 from autolora.training.settings import TrainingSettings
 from autolora.training.shared import Shared
@@ -24,6 +25,14 @@ from autolora.training.treatment import Plain, Treats
 Say = Callable[[str, float], None]  # what is done now, and which share of it
 Stop = Callable[[], bool]
 Scale = tuple[str, float]  # a scale rule and its value
+
+
+@dataclass(frozen=True)
+class Left:
+    """A run that was left: where it stands, and what it has cost."""
+
+    checkpoint: Checkpoint
+    ledger: Ledger
 
 
 def _silent(what: str, share: float) -> None:
@@ -115,7 +124,7 @@ class Work:
         settings: TrainingSettings | None = None,
         start: Adapter | None = None,
         treats: Treats = Plain,
-        again: Callable[[Run], Fit] | None = None,
+        left: Left | None = None,
         about: Any = None,
         scale: Scale | None = None,
     ) -> Fit:
@@ -128,7 +137,7 @@ class Work:
             settings: Those of the study without.
             start: The adapter that the run starts from.
             treats: What is done with factors beside gradient steps.
-            again: Goes on with a run that was begun, in the place of a whole one.
+            left: Where the run was left; it goes on from there.
             about: Plain data that decide the run beside all that: the options of `treats`.
             scale: A scale rule and its value, in the place of the space's own.
 
@@ -147,19 +156,22 @@ class Work:
         )
         entry = self.journal.find(key)
         if entry is None:
-            entry = self._trained(stage, run, again)
+            entry = self._trained(stage, run, left)
             self.journal.keep(key, entry)
         self.ledger.append(entry.stage)
         if entry.adapter is None:
             raise Diverged("training", entry.data["step"], learning_rate)
         return entry.fit()
 
-    def _trained(self, stage: str, run: Run, again: Callable[[Run], Fit] | None) -> Entry:
+    def _trained(self, stage: str, run: Run, left: Left | None) -> Entry:
         self.say(stage, 0.0)
         began = time.perf_counter()
         watch = self._watch(stage, run.settings.steps)
         try:
-            return Entry.of_fit(stage, again(run) if again else train(run, self.shared, watch))
+            if left is None:
+                return Entry.of_fit(stage, train(run, self.shared, watch))
+            rest = train(run, self.shared, watch, left.checkpoint)
+            return Entry.of_fit(stage, rest.with_cost_of(left.ledger))
         except Diverged as error:
             settings = run.settings
             passes = self.terms.passes(settings.steps, settings.evaluations)

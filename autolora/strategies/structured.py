@@ -6,7 +6,7 @@ from the truncated weights. Uniform ranks are the first point of the search, and
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ from autolora.nested.planned import Ends, Planned, looked, planned, remaining, t
 from autolora.nested.profile import TRUST, Numbers, Profile
 from autolora.nested.room import distinct, followers, room_of
 from autolora.nested.scores import along_gates
-from autolora.nested.truncated import Ranks, Truncated, sample
+from autolora.nested.truncated import Ranks, Sample, Truncated, sample
 from autolora.space.read import Strict
 from autolora.spending import Found, Stage, Work
 from autolora.spending.work import Terms
@@ -106,7 +106,7 @@ class _Tried:
     """Allocations that were evaluated on one sample; equal ones once."""
 
     truncated: Truncated
-    shown: Sequence[Any]
+    shown: Sample
     found: dict[tuple[tuple[str, int], ...], dict[str, Any]] = field(default_factory=dict)
 
     def knows(self, ranks: Ranks) -> bool:

@@ -31,6 +31,9 @@ _MAY_CHANGE: Any = {
 }
 
 
+USUAL_FT = 2.0  # of a strategy that does its own work, where the budget counts otherwise
+
+
 class Objective(Strict):
     """What is optimised: a metric of the task, alone or together with the adapter's size."""
 
@@ -169,10 +172,9 @@ class StudySpec(Strict):
         budget = data["budget"]
         if not data.get("strategy"):
             data = {**data, "strategy": "nest" if budget.get("trials") is None else "optuna"}
-        limits = [budget.get(key) for key in ("ft", "trials", "seconds", "example_passes")]
-        name = _name(data["strategy"])
-        if all(limit is None for limit in limits) and _is_work(name):
-            data = {**data, "budget": {**budget, "ft": 2.0}}
+        counted = [budget.get(key) for key in ("ft", "trials", "example_passes")]
+        if all(count is None for count in counted) and _is_work(_name(data["strategy"])):
+            data = {**data, "budget": {**budget, "ft": USUAL_FT}}
         return data
 
     @field_validator("strategy", mode="before")
@@ -207,8 +209,14 @@ class StudySpec(Strict):
         return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
     def with_trials(self, trials: int) -> "StudySpec":
-        """The same study with another number of trials."""
-        return self.model_copy(update={"budget": self.budget.model_copy(update={"trials": trials})})
+        """The same study with another number of trials.
+
+        Raises:
+            BadValue: if its strategy counts none.
+        """
+        data = self.model_dump()
+        data["budget"]["trials"] = trials
+        return validate(data, StudySpec, "the study")
 
     def with_strategy(self, name: str | None, fine_tunes: float | None) -> "StudySpec":
         """The study with another strategy, or another budget of compute, in FT.

@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from autolora.lora.targets import Target
 from autolora.spending.stage import Stage
 from autolora.training.curve import CurvePoint
 
+FloatArray = npt.NDArray[np.float64]
 State = Literal["complete", "pruned", "failed", "running", "waiting"]
 
 
@@ -54,12 +58,15 @@ class FinalRow:
 
 @dataclass(frozen=True)
 class LossRow:
-    """The loss of each test example under one arm at one seed, in the order of the split."""
+    """The loss of each test example under one arm at one seed, in the order of the split.
+
+    Shapes: losses, weights (examples,).
+    """
 
     arm: str
     seed: int
-    losses: tuple[float, ...]
-    weights: tuple[float, ...]
+    losses: FloatArray
+    weights: FloatArray
 
 
 @dataclass(frozen=True)

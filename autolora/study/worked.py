@@ -16,7 +16,7 @@ from autolora.spending.journal import Entry, Evaluation
 from autolora.spending.stage import Stage
 from autolora.study import records
 from autolora.study.records import losses, stages, works
-from autolora.study.results import LossRow, WorkRow
+from autolora.study.results import FloatArray, LossRow, WorkRow
 from autolora.study.storage import Storage
 from autolora.training.answers import Answers
 
@@ -97,8 +97,8 @@ def _blob(values: Tensor) -> bytes:
     return bytes(values.double().cpu().numpy().astype("<f8").tobytes())
 
 
-def _numbers(blob: bytes) -> tuple[float, ...]:
-    return tuple(np.frombuffer(blob, dtype="<f8").tolist())
+def _numbers(blob: bytes) -> FloatArray:
+    return np.frombuffer(blob, dtype="<f8")  # as it lies there: results are read often
 
 
 def _evaluation(study: str, stage: str, each: Evaluation) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from autolora.registry import load
 from autolora.spending import Found, Stage, Work
 from autolora.spending.journal import digest
 from autolora.spending.work import Say, Terms
+from autolora.study.description import USUAL_FT
 from autolora.study.session import Session
 from autolora.study.store import Store
 from autolora.training.cost import fine_tune
@@ -44,10 +45,11 @@ def terms_of(session: Session) -> Terms:
     """What the strategies of a study are given."""
     budget, training = session.spec.budget, session.spec.training
     assert session.budget_parameters is not None, "the description was checked"
-    passes = fine_tune(session.task, training) * (budget.ft or 2.0)
-    if budget.ft is None and budget.example_passes is not None:
-        passes = budget.example_passes
-    return Terms(session.task, session.space, training, session.budget_parameters, int(passes))
+    limits = [budget.example_passes] if budget.example_passes is not None else []
+    if budget.ft is not None or not limits:
+        limits.append(int(fine_tune(session.task, training) * (budget.ft or USUAL_FT)))
+    parameters = session.budget_parameters
+    return Terms(session.task, session.space, training, parameters, min(limits))
 
 
 def do(assigned: Assigned, work: Work, store: Store) -> Found:

@@ -1,9 +1,12 @@
 """Which examples go together: at random, or by length, so that little is padded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from autolora.training.batch import Batch
 
 _WINDOW = 50  # batches that are sorted by length together: their order stays random enough
 
@@ -33,3 +36,13 @@ def ordered(
         by_length = torch.split(window[lengths[window].argsort(stable=True)], batch_size)
         batches += [by_length[i] for i in torch.randperm(len(by_length), generator=generator)]
     yield from batches
+
+
+def counted(batches: Iterable[Any], batch_size: int, examples: int) -> Iterator[tuple[Any, int]]:
+    """The batches of a pass over a split, each with how many examples it has.
+
+    Those that are no `Batch` do not tell: all but the last are taken to be full.
+    """
+    for number, batch in enumerate(batches):
+        known = len(batch.examples) if isinstance(batch, Batch) else 0
+        yield batch, known or min(batch_size, examples - number * batch_size)

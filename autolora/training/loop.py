@@ -1,5 +1,6 @@
 """The only training loop: batches, updates, and an evaluation whenever one is due."""
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from autolora.errors import Diverged
 from autolora.training.batch import Batch
+from autolora.training.batching import counted
 from autolora.training.checkpoint import Checkpoint
 from autolora.training.curve import CurvePoint
 from autolora.training.device import moved, precise
@@ -156,10 +158,7 @@ class Loop:
         while True:
             order = derived(self.seed, ORDER, epoch)
             batches = self.task.batches("train", batch_size=size, seed=order)
-            for number, batch in enumerate(batches):
-                if number >= left:
-                    known = len(batch.examples) if isinstance(batch, Batch) else None
-                    yield batch, known or min(size, examples - number * size)
+            yield from itertools.islice(counted(batches, size, examples), left, None)
             epoch, left = epoch + 1, 0
 
 

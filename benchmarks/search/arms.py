@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 
 from autolora import samplers, strategies
+from autolora.errors import Diverged
 from autolora.lora.allocation import Allocation
 from autolora.registry import load
 from autolora.spending import Found, Work
@@ -65,9 +66,7 @@ def head_only(work: Work) -> Found:
 def sampled(work: Work, *, sampler: str, trials: int) -> Found:
     """Full fine-tunes of what a sampler proposes, without pruning."""
     space, budget = work.terms.space, work.terms.parameters
-    options = (
-        {"startup_trials": 4} if sampler == "tpe" else {}
-    )  # as many as random search is no TPE
+    options = {"startup_trials": 4} if sampler == "tpe" else {}
     made = load(samplers, sampler).sampler(
         space.distributions, seed=work.seed, constrained=False, **options
     )
@@ -79,7 +78,7 @@ def sampled(work: Work, *, sampler: str, trials: int) -> Found:
         proposal = space.proposal(suggest(trial, space.distributions), budget)
         try:
             fit = work.fit("trial", proposal.allocation, proposal.learning_rate)
-        except Exception:
+        except Diverged:  # the run counts as if it had gone to its end
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             continue
         study.tell(trial, fit.loss)

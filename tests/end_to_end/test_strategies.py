@@ -68,8 +68,7 @@ def test_what_is_done_is_not_done_again(
             raise KeyboardInterrupt  # in the last run, when the run at a high rank is stored
         return whole(*args, **more)
 
-    for module in ("autolora.nested.trying", "autolora.spending.work"):
-        monkeypatch.setattr(f"{module}.train", counted)
+    monkeypatch.setattr("autolora.spending.work.train", counted)
     with pytest.raises(KeyboardInterrupt):
         study.run()
     assert len(trained) == 2
@@ -94,3 +93,12 @@ def test_a_budget_too_small_says_what_it_needs(settings: dict[str, Any]) -> None
     settings["budget"] = {"ft": 0.2, "uniform_rank": 1}
     with pytest.raises(UsageError, match=r"needs at least \d"):
         autolora.search(TASK, SPACE, **settings)
+
+
+def test_trials_are_refused_where_none_are_counted(settings: dict[str, Any]) -> None:
+    from autolora.study.description import described
+
+    settings.pop("storage")
+    spec = described({**settings, "task": TASK, "space": SPACE})
+    with pytest.raises(UsageError, match=r"nest counts no trials; give budget\.ft"):
+        spec.with_trials(5)

@@ -8,7 +8,7 @@ from scipy.stats import kendalltau
 
 from autolora.lora import Allocation, targets
 from autolora.nested.adapters import rebased
-from autolora.nested.truncated import Truncated
+from autolora.nested.truncated import Truncated, sample
 from autolora.space.space import MOST_NUMBERS, Space
 from autolora.training.fit import Run, train
 from autolora.training.shared import Shared
@@ -75,7 +75,7 @@ def truncated(
     settings = SETTINGS.model_copy(update={"evaluations": 1})
     high = train(Run(transition, proposal, settings, 0), Shared())
     cut = Truncated(rebased(high.adapter), transition, settings)
-    shown = list(transition.batches("valid", batch_size=SAMPLE, seed=0))[:1]
+    shown = sample(transition, SAMPLE, seed=0)
     return {name: cut.losses(each, shown).mean for name, each in allocations.items()}
 
 

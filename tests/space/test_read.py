@@ -309,6 +309,6 @@ def test_a_description_from_python() -> None:
 
 
 def test_digest_of_a_study() -> None:
-    spec = read_study("digits")
+    spec = read_study("cola")
     assert spec.digest() == spec.with_trials(99).digest(), "it may go on longer"
     assert spec.digest() != spec.model_copy(update={"seed": 1}).digest()
