@@ -117,14 +117,14 @@ class AttachedTooLate(UsageError):
         )
 
 
-class NotSettled(UsageError):
-    """A model that FSDP2 has split, called before FSDP2 has found its parameters."""
+class SplitBaseHidden(UsageError):
+    """Weights loaded into a model that FSDP2 has split, while adapted weights hide the base."""
 
     def __init__(self, parameter: str) -> None:
         super().__init__(
             f'FSDP2 looks for the parameter it split under the name "{parameter}" and finds an '
-            "adapted weight; after fully_shard, call unshard() and reshard() of every FSDPModule "
-            "once, within `with autolora.disabled(model):`"
+            "adapted weight; load weights into a split model within "
+            "`with autolora.disabled(model):`"
         )
 
 

@@ -4,6 +4,7 @@ An `AdaptedWeight` lies in the layer's own dictionary, where Python looks before
 among its parameters. See docs/decisions/0001.
 """
 
+import sys
 import weakref
 
 from torch import nn
@@ -15,6 +16,7 @@ from autolora.lora.low_rank import LowRank
 from autolora.lora.targets import CHILD, Target, base_modules, join
 from autolora.lora.weight import AdaptedWeight
 
+_DEEPEST = 6  # calls between FSDP2 and here: a recurrent layer passes an assignment on
 Hidden = list[tuple[nn.Module, str, AdaptedWeight]]
 
 
@@ -28,34 +30,72 @@ class Shadowed(dict[str, nn.Parameter | None]):
     What torch compiled of a plain layer has no guard against a shadow, and would go on with the
     base; but it has one against another type of this dictionary. Graphs of both kinds are kept,
     and each is found again.
+
+    FSDP2 splits a parameter, and looks for the split one under its name before it gathers it for
+    the first time; until then the layer finds it, and from then on the sum.
     """
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__(layer._parameters)
         self._layer = weakref.ref(layer)  # no cycle: a model is freed when it is let go
         self._deltas: dict[str, Delta] = {}
+        self._split: dict[str, bool] = {}  # by FSDP2; whether it has gathered them since
 
     def cast(self, name: str, delta: Delta) -> None:
         """Lets the layer find the sum of a parameter and a delta under the parameter's name."""
         self._deltas[name] = delta
-        if (layer := self._layer()) is not None:
+        layer = self._layer()
+        if layer is None:
+            return
+        if not self._split.get(name, True):
+            layer.__dict__.pop(name, None)
+        else:
             layer.__dict__[name] = AdaptedWeight(self, name, delta)  # type: ignore[arg-type]
 
     def lift(self, name: str) -> None:
         """Lets an assigned parameter be found itself."""
         del self._deltas[name]
 
+    def waiting(self) -> dict[str, AdaptedWeight]:
+        """What the layer will find in the place of parameters that wait for FSDP2."""
+        return {
+            name: AdaptedWeight(self, name, self._deltas[name])  # type: ignore[arg-type]
+            for name, gathered in self._split.items()
+            if name in self._deltas and not gathered
+        }
+
     def __setitem__(self, name: str, parameter: nn.Parameter | None) -> None:
+        if "_split" not in self.__dict__:  # a pickle fills the dictionary first
+            super().__setitem__(name, parameter)
+            return
+        if name in self._split:
+            self._split[name] |= not _in_parts(parameter)
+        elif _in_parts(parameter) and not _in_parts(self.get(name)) and _fsdp_sets_it():
+            self._split[name] = False
         super().__setitem__(name, parameter)
-        deltas = self.__dict__.get("_deltas", {})  # a pickle fills the dictionary first
-        if parameter is not None and name in deltas:
-            self.cast(name, deltas[name])
+        if parameter is not None and name in self._deltas:
+            self.cast(name, self._deltas[name])
 
-    def __getstate__(self) -> tuple[nn.Module | None, dict[str, Delta]]:
-        return self._layer(), self._deltas
+    def __getstate__(self) -> tuple[nn.Module | None, dict[str, Delta], dict[str, bool]]:
+        return self._layer(), self._deltas, self._split
 
-    def __setstate__(self, state: tuple[nn.Module, dict[str, Delta]]) -> None:
-        self._layer, self._deltas = weakref.ref(state[0]), state[1]
+    def __setstate__(self, state: tuple[nn.Module, dict[str, Delta], dict[str, bool]]) -> None:
+        self._layer, self._deltas, self._split = weakref.ref(state[0]), state[1], state[2]
+
+
+def _in_parts(parameter: nn.Parameter | None) -> bool:
+    """Whether a parameter is a DTensor, without the import."""
+    return hasattr(parameter, "_local_tensor")
+
+
+def _fsdp_sets_it() -> bool:
+    """Whether FSDP2 assigns: tensor parallelism does too, and never gathers what it has split."""
+    frame, steps = sys._getframe(2), 0
+    while frame is not None and steps < _DEEPEST:
+        if str(frame.f_globals.get("__name__")).startswith("torch.distributed.fsdp"):
+            return True
+        frame, steps = frame.f_back, steps + 1  # type: ignore[assignment]
+    return False
 
 
 def hide(model: nn.Module, *, only_empty: bool = False) -> Hidden:
@@ -168,7 +208,9 @@ def seen(layer: nn.Module) -> dict[str, AdaptedWeight]:
     """The adapted weights that a layer finds, or whose deltas it adds, by parameter."""
     if weight := sealed.found(layer):
         return {"weight": weight}
-    return {name: w for name, w in layer.__dict__.items() if isinstance(w, AdaptedWeight)}
+    found = {name: w for name, w in layer.__dict__.items() if isinstance(w, AdaptedWeight)}
+    parameters = layer._parameters
+    return found | parameters.waiting() if isinstance(parameters, Shadowed) else found
 
 
 def deltas_of(layer: nn.Module) -> dict[str, Delta]:

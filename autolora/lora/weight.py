@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from autolora.errors import InPlaceEdit, NotMixable, NotSettled
+from autolora.errors import InPlaceEdit, NotMixable, SplitBaseHidden
 from autolora.lora import layout
 from autolora.lora.delta import Delta
 from autolora.lora.quantised import plain
@@ -140,8 +140,8 @@ class AdaptedWeight:
             return getattr(self.base, name)
         if name in ("data", "grad") or name.endswith("_"):
             raise InPlaceEdit(name)
-        if name == "_local_tensor" and hasattr(self.base, name):  # FSDP2 asks for it, once
-            raise NotSettled(self._name)
+        if name == "_local_tensor" and hasattr(self.base, name):  # FSDP2 asks for it, after loading
+            raise SplitBaseHidden(self._name)
         return getattr(self.dense(), name)
 
     def __repr__(self) -> str:

@@ -75,10 +75,17 @@ def test_shards_of_recurrent_layers(tmp_path: Path) -> None:
     trained_alike(on_two("sharded_recurrent", tmp_path), *alone())
 
 
+def test_shards_answer_without_the_adapter_first(tmp_path: Path) -> None:
+    """Before FSDP2 has gathered anything, too, the base is told from the sum."""
+    model, _ = work.adapted()
+    for one in on_two("sharded_disabled", tmp_path):
+        close(one["answers"], [work.network()(work.TOKENS), model(work.TOKENS)])
+
+
 @pytest.mark.parametrize(
     ("job", "error"),
     [
-        ("sharded_unsettled", r"NotSettled: FSDP2 looks for .* unshard\(\) and reshard\(\)"),
+        ("sharded_loaded", r"SplitBaseHidden: FSDP2 looks for .* within .*disabled"),
         ("sharded_before", "AttachedTooLate: .*FSDP"),
         ("sharded_and_run_before", "AttachedTooLate: .*FSDP"),
         ("replicated_before", "AttachedTooLate: .*DistributedDataParallel"),

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
@@ -87,10 +87,9 @@ def replicated(rank: int) -> dict[str, Any]:
 
 
 def sharded(rank: int, without: str = "recur") -> dict[str, Any]:
-    """FSDP2: attach, shard, let it find its parameters, train."""
+    """FSDP2: attach, shard, train."""
     model, adapter = adapted(without)
     _shard(model)
-    _settle(model)
     kinds = {type(p) for p in (*model.parameters(), *adapter.parameters())}
     losses = train(model, adapter, _half(rank))
     options = StateDictOptions(full_state_dict=True)
@@ -116,11 +115,21 @@ def sharded_recurrent(rank: int) -> dict[str, Any]:
     return sharded(rank, without="none")
 
 
-def sharded_unsettled(rank: int) -> dict[str, Any]:
-    """FSDP2 without the step in between."""
+def sharded_disabled(rank: int) -> dict[str, Any]:
+    """FSDP2: the first answer is the base's; the adapter answers afterwards."""
+    model, _ = adapted()
+    _shard(model)
+    with disabled(model):
+        base = model(TOKENS).detach()
+    return {"answers": [base, model(TOKENS).detach()]}
+
+
+def sharded_loaded(rank: int) -> dict[str, Any]:
+    """FSDP2: weights loaded while the adapted weights are there."""
     model, adapter = adapted()
     _shard(model)
-    return {"error": _error(lambda: train(model, adapter, _half(rank)))}
+    train(model, adapter, _half(rank))
+    return {"error": _error(lambda: model.load_state_dict(model.state_dict()))}
 
 
 def sharded_before(rank: int) -> dict[str, Any]:
@@ -163,7 +172,8 @@ JOBS: dict[str, Callable[[int], dict[str, Any]]] = {
         replicated_before,
         sharded,
         sharded_recurrent,
-        sharded_unsettled,
+        sharded_disabled,
+        sharded_loaded,
         sharded_before,
         sharded_and_run_before,
     )
@@ -178,15 +188,6 @@ def _shard(model: nn.Module) -> None:
     for layer in (model.encoder, model.recur):
         fully_shard(layer)
     fully_shard(model)
-
-
-def _settle(model: nn.Module) -> None:
-    """FSDP2 looks once for the parameters it split, under their names: the base must lie there."""
-    with disabled(model):
-        for part in model.modules():
-            if isinstance(part, FSDPModule):
-                part.unshard()
-                part.reshard()
 
 
 def _scattered(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Any]:
