@@ -94,6 +94,17 @@ class NewerDatabase(StorageUnavailable):
         )
 
 
+class OlderDatabase(StorageUnavailable):
+    """A database that an earlier version of autolora wrote."""
+
+    def __init__(self, where: str, found: str, known: str) -> None:
+        super().__init__(
+            f"{where} was written by an older autolora (schema {found}, this one needs {known}); "
+            "nothing was written. End its workers, copy it, then run: "
+            "autolora db upgrade --storage URL"
+        )
+
+
 class OtherOptuna(StorageUnavailable):
     """A database whose Optuna tables have another version than the Optuna installed."""
 

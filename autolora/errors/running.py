@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from autolora.errors.database import StorageFailed
 from autolora.errors.kinds import AutoloraError, UsageError, listed
 
 
@@ -126,4 +127,29 @@ class OtherPath(AutoloraError):
             f"{module} lies below all that is trained and its activations were kept, but the model "
             "now uses it in another way than when they were recorded; switch the frozen-prefix "
             "cache off for this model"
+        )
+
+
+class StorageAway(StorageFailed):
+    """A database that does not answer now, and may do so again: a restart, a lock, a network."""
+
+
+class TakenAway(AutoloraError):
+    """A trial that is no longer this worker's: its lease ran out, or somebody released it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"trial {number} was taken from this worker meanwhile; it is repeated elsewhere, and "
+            "what this worker still finds is ignored. If workers are often frozen for long, raise "
+            "backend.lease_seconds"
+        )
+
+
+class SpoolUnknown(UsageError):
+    """Results that wait for a database whose address is not known in full."""
+
+    def __init__(self, where: str, count: int) -> None:
+        super().__init__(
+            f"{count} result(s) wait for {where}, whose address was kept without its password; "
+            "name it with: autolora deliver --storage URL"
         )
