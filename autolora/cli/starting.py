@@ -34,7 +34,10 @@ def init(  # noqa: PLR0913 — one option each
     budget_rank: Annotated[
         int, typer.Option(min=1, help="An adapter may be as large as this uniform rank.")
     ] = 2,
-    trials: Annotated[int, typer.Option(min=1, help="How many trials the search has.")] = 24,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, help="So many full trials by Optuna, in place of nest's two FT."),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="The study's name; that of the data without it.")
     ] = None,

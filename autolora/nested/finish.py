@@ -135,5 +135,6 @@ def cost(terms: Terms, steps: int, count: int, how: Finishing) -> int:
     passes = terms.passes(steps, min(_EVALUATIONS, steps))
     if count > 1:
         passes += (count - 1) * terms.passes(_until(steps, how.stretch), 0)
-        passes += count * (how.examples + terms.settings.batch_size)
+        judged = how.examples + terms.settings.batch_size
+        passes += count * min(judged, terms.task.examples("valid"))
     return passes

@@ -22,6 +22,7 @@ from autolora.spending import Found, Stage, Work
 from autolora.spending.work import Terms
 
 _LEAST_STEPS = 8  # of a run, below which nothing can be told
+_LEAST_PROBE = 4  # of a short run that compares learning rates
 
 
 class OPTIONS(Strict):
@@ -64,16 +65,18 @@ def account(options: OPTIONS, terms: Terms) -> tuple[Stage, ...]:
         AllowanceTooSmall: if a run would be too short to tell anything.
     """
     high = _high(options, terms)
-    judged = PROBED + SAMPLED
+    judged = min(PROBED + SAMPLED, terms.task.examples("valid"))
     probes = terms.passes(high.probe_steps, 0) * (high.rates - 1) + high.rates * judged
     probes = probes if high.rates > 1 else 0
     run = terms.passes(high.steps, min(2, high.steps))
     choosing = int(options.choosing * terms.allowance)
     rest = terms.allowance - run - choosing - probes
     count = (options.candidates + 1) * len(options.final_rates)
-    last = cost(terms, _LEAST_STEPS, count, _finishing(options, terms))
-    if high.steps < _LEAST_STEPS or rest < last:
-        short = terms.passes(_LEAST_STEPS, 2)
+    steps = min(_LEAST_STEPS, terms.settings.steps)
+    # A stretch is less than its run, so that takes 2 steps whatever the study's length.
+    last = cost(terms, max(2, steps), count, _finishing(options, terms))
+    if high.steps < steps or rest < last:
+        short = terms.passes(steps, 2)
         need = max((probes + run + last) / (1 - options.choosing), short / options.high)
         least = need / terms.fine_tune
         raise AllowanceTooSmall("nest", terms.allowance / terms.fine_tune, least)
@@ -139,14 +142,17 @@ def _finishing(options: OPTIONS, terms: Terms) -> Finishing:
 
 
 def _high(options: OPTIONS, terms: Terms) -> High:
-    """As long a run as its share of the allowance holds, and no longer than the study's own."""
+    """As long a run as its share of the allowance holds, and no longer than the study's own.
+
+    Where that is too short to compare learning rates on a part of it, it takes a single one.
+    """
     steps = longest(terms, int(options.high * terms.allowance), 2)
     rank = high_rank(terms, options.rank)
     return High(
         rank,
         steps,
         options.nesting,
-        options.rates,
+        options.rates if round(options.probe * steps) >= _LEAST_PROBE else 1,
         options.probe,
         options.caution,
         options.high_scale,

@@ -27,7 +27,7 @@ class Answers:
     data: str
     objective: str
     columns: Mapping[str, str]
-    trials: int = 24
+    trials: int | None = None
     budget_rank: int = 2
     allow_code: bool = False
 

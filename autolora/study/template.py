@@ -19,6 +19,7 @@ class Wishes:
         made: The splits that are to be made; the others are given.
         space: The name of a search space, or a space as plain data.
         steps: How long a trial trains.
+        trials: How many trials Optuna's sampler has; None for `nest`, with the compute of two.
         schema: Where an editor finds the schema.
         file: The study file, as commands name it.
         allow_code: Whether the study needs --allow-code.
@@ -33,7 +34,7 @@ class Wishes:
     made: tuple[str, ...]
     space: str | Mapping[str, Any]
     steps: int
-    trials: int
+    trials: int | None
     budget_rank: int
     schema: str
     file: str
@@ -77,12 +78,7 @@ training:
   # patience: 2     # ends a trial after so many evaluations without a lower loss
 # What is optimised on the validation split; and_parameters: true also wants small adapters.
 objective: {{metric: loss, direction: minimize}}
-sampler: {{name: tpe}}
-pruner: {{name: median}}
-# uniform_rank: an adapter may have as many parameters as this rank at every target has.
-budget: {{trials: {wishes.trials}, uniform_rank: {wishes.budget_rank}}}
-# What the search is compared with, each at so many learning rates; the head alone is always there.
-baselines: {{uniform_ranks: {_ranks(wishes.budget_rank)}, learning_rates: 3}}
+{_spending(wishes)}
 # The best of every arm is measured on the test split with so many seeds.
 confirm: {{seeds: 3}}
 backend: {{name: process, workers: 2}}
@@ -100,6 +96,35 @@ def said(value: Any) -> str:
         [value], default_flow_style=True, allow_unicode=True, width=float("inf"), sort_keys=False
     )
     return str(listed).strip()[1:-1]
+
+
+_NEST = """\
+# How the budget is spent: nest trains one adapter of high rank, tries allocations on it without
+# training, and trains the best to its end. Others: optuna, quick, pareto, ...; docs/strategies.md.
+strategy: nest
+# ft: compute of the search and its final run, in fine-tunes of `steps`. uniform_rank: an adapter
+# may have as many parameters as this rank at every target has.
+budget: {{ft: 2.0, uniform_rank: {rank}}}
+# What the search is compared with, at so many learning rates, beside its budget.
+baselines: {{uniform_ranks: [{rank}], learning_rates: 3}}"""
+
+_OPTUNA = """\
+# How the budget is spent: full trials of what the sampler proposes. nest does with less.
+strategy: optuna
+sampler: {{name: tpe}}
+pruner: {{name: median}}
+# uniform_rank: an adapter may have as many parameters as this rank at every target has.
+budget: {{trials: {trials}, uniform_rank: {rank}}}
+# What the search is compared with, each at so many learning rates; the head alone is always there.
+baselines: {{uniform_ranks: {ranks}, learning_rates: 3}}"""
+
+
+def _spending(wishes: Wishes) -> str:
+    """Strategy, budget and baselines."""
+    rank = wishes.budget_rank
+    if wishes.trials is None:
+        return _NEST.format(rank=rank)
+    return _OPTUNA.format(trials=wishes.trials, rank=rank, ranks=_ranks(rank))
 
 
 def _splits(made: tuple[str, ...]) -> str:

@@ -88,6 +88,9 @@ def test_images(place: Place) -> None:
     study = written(place, *IMAGE, "--data", "pets")
     assert study["name"] == "pets"
     assert study["space"] == "cnn-dense"
+    assert study["strategy"] == "nest"
+    assert study["budget"] == {"ft": 2.0, "uniform_rank": 2}
+    assert study["baselines"] == {"uniform_ranks": [2], "learning_rates": 3}
     assert study["task"]["data"]["splits"] == {"valid": 0.15, "test": 0.15, "seed": 0}
     text = (place.folder / "pets.yaml").read_text()
     assert text.startswith("# yaml-language-server: $schema=file:///")
@@ -97,6 +100,7 @@ def test_images(place: Place) -> None:
     assert "--force" in again
     changed = written(place, *IMAGE, "--data", "pets", "--trials", "7", "--force")
     assert changed["budget"] == {"trials": 7, "uniform_rank": 2}
+    assert changed["strategy"] == "optuna"
 
 
 def test_texts(place: Place) -> None:
@@ -173,8 +177,11 @@ def drafted(modality: str, objective: str, **changes: Any) -> str:
     ("modality", "objective"),
     [(modality, objective) for modality, kind in KINDS.items() for objective in kind.roles],
 )
-def test_every_objective_is_one_of_its_task(modality: str, objective: str) -> None:
-    study = described(yaml.safe_load(drafted(modality, objective)))
+@pytest.mark.parametrize("trials", [None, 3])
+def test_every_objective_is_one_of_its_task(
+    modality: str, objective: str, trials: int | None
+) -> None:
+    study = described(yaml.safe_load(drafted(modality, objective, trials=trials)))
     options = load(tasks, modality).OPTIONS
     given = {key: value for key, value in study.task.items() if key != "type"}
     assert options.model_validate(given).data.path == "it's: data"

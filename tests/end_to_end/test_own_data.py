@@ -72,8 +72,8 @@ def test_from_nothing_to_an_adapter(made, tmp_path):
         fetch(model)
     except FetchFailed as error:
         pytest.skip(str(error))
-    run(tmp_path, "init", *words, "--name", "own", "--trials", "2")
-    assert "trials" in run(tmp_path, "plan", "own.yaml", "--json")
+    run(tmp_path, "init", *words, "--name", "own")
+    assert "nest" in run(tmp_path, "plan", "own.yaml", "--json")
     run(tmp_path, "search", "own.yaml", "--smoke")
     run(tmp_path, "export", "own-smoke", "--to", "found")
     assert (tmp_path / "runs" / "own-smoke" / "report.html").is_file()
