@@ -6,16 +6,25 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraint
 export OMP_NUM_THREADS ?= 1
 CELLS ?= tier0-transition/1 tier0-copy/1 tier0-both/1 digits/1
 
-.PHONY: demo test slow models lint types bench-search bench-adapter bench-prefix browser clean
+.PHONY: demo test slow models postgres cluster lint types bench-search bench-adapter bench-prefix \
+  browser server clean
 
 demo: .venv/demo
 	$(BIN)/autolora search digits --output runs/digits
 
 test: .venv/dev browser
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not postgres and not cluster"
 
-slow: .venv/dev browser
+slow: .venv/dev browser server
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow --ignore=tests/models
+
+# A real PostgreSQL server, started by the tests on loopback and ended by them.
+postgres: .venv/dev server
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "postgres and not slow"
+
+# A real Ray cluster on this machine; one process, since it starts several itself.
+cluster: .venv/dev
+	$(BIN)/python -m pytest -m "cluster and not slow"
 
 # Whole models and real weights in float64: several gigabytes of memory, so one process.
 models: .venv/dev
@@ -45,6 +54,13 @@ browser:
 	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && \
 	  { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 	  echo "no chromium and no way to install it: the browser tests will be skipped"; }
+
+# Debian's PostgreSQL, for the tests that start a server; without it they are skipped, and say so.
+server:
+	@command -v pg_ctl >/dev/null || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || \
+	  { command -v apt-get >/dev/null && \
+	  { apt-get update -qq && apt-get install -y -qq postgresql >/dev/null; } || \
+	  echo "no PostgreSQL and no way to install it: its tests will be skipped"; }
 
 .venv/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -13,13 +13,18 @@ def main() -> None:
     from autolora.cli import (  # noqa: F401 — register
         adapters,
         arithmetic,
+        database,
+        delivering,
         explaining,
+        exporting,
         look,
         pages,
         planning,
         results,
         search,
         starting,
+        steering,
+        watching,
     )
 
     app()

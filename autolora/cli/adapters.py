@@ -15,13 +15,17 @@ def export(  # noqa: PLR0913 — one option each
     to: Annotated[Path, typer.Option(help="The folder to write.")],
     format: Format = "autolora",  # noqa: A002
     arm: Annotated[str | None, typer.Option(help="Another arm than the best one's.")] = None,
+    parameters: Annotated[
+        int | None, typer.Option(min=1, help="Of a front, the best adapter of at most so many.")
+    ] = None,
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
     """Write the best adapter with its model card."""
     from autolora.study.study import Study
 
-    beside = Study.open(study, storage).export(to, format=format, arm=arm)
+    opened = Study.open(study, storage)
+    beside = opened.export(to, format=format, arm=arm, parameters=parameters)
     show({"folder": str(to), "format": format, "beside": list(beside)}, as_json=as_json)
 
 

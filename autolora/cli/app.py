@@ -1,6 +1,7 @@
 """The application, its shared options, and how a command ends."""
 
 import functools
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -9,11 +10,13 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 from typer.core import TyperGroup
 
+from autolora.cli.address import given
 from autolora.errors import AutoloraError
 
 _ORDER = (
-    "targets space assets init plan search trials leaderboard best explain export apply merge "
-    "resize stack extract report dashboard doctor env".split()
+    "targets space assets init plan search worker status logs pause resume stop trials leaderboard "
+    "best explain export apply merge resize stack extract report dashboard metrics db deliver "
+    "doctor env".split()
 )
 
 
@@ -36,12 +39,22 @@ app = typer.Typer(
     epilog="Example: autolora search digits",
 )
 
+
+def _stored_at(address: str | None) -> str | None:
+    try:
+        return given(address)
+    except AutoloraError as error:
+        fail(str(error), error.exit_code)
+
+
 Storage = Annotated[
     str | None,
     typer.Option(
         envvar="AUTOLORA_STORAGE",
-        help="Database URL; without one, runs/STUDY/study.db.",
+        help="Database URL; without one, that in the file AUTOLORA_STORAGE_FILE, or "
+        "runs/STUDY/study.db.",
         show_default=False,
+        callback=_stored_at,
     ),
 ]
 Format = Annotated[str, typer.Option(help="autolora, peft, peft_uniform, diffusers or kohya.")]
@@ -76,7 +89,7 @@ def ending(function: Command) -> Command:
         except AutoloraError as error:
             fail(str(error), error.exit_code)
         except KeyboardInterrupt:
-            again = " ".join(["autolora", *sys.argv[1:]])
+            again = " ".join(["autolora", *map(unseen, sys.argv[1:])])
             fail(f"interrupted; everything finished is kept. Go on with: {again}", 130)
         except BrokenPipeError:
             sys.stderr.close()
@@ -89,6 +102,16 @@ def fail(message: str, exit_code: int) -> NoReturn:
     """Ends the command with a sentence on standard error."""
     print(f"autolora: {message}", file=sys.stderr)
     raise SystemExit(exit_code)
+
+
+def unseen(word: str) -> str:
+    """A word of a command without the password of an address in it.
+
+    >>> unseen("postgresql+psycopg://ada:secret@db/studies?sslpassword=x")
+    'postgresql+psycopg://ada:***@db/studies?sslpassword=***'
+    """
+    bare = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", word)
+    return re.sub(r"(?i)([?&]\w*(?:pass|secret|token|key)\w*=)[^&]*", r"\1***", bare)
 
 
 def _interrupted(number: int, frame: object) -> NoReturn:

@@ -46,6 +46,7 @@ def explain(
     _print_parts(found)
     table([_target(row) for row in found.targets], title="Targets, from input to output")
     _print_scores(found)
+    _print_front(found)
     _print_more(found)
     _print_costs(found)
     for what in found.missing:
@@ -166,6 +167,26 @@ def _gate(found: "Explanation") -> dict[str, str]:
     if scored.trusted:
         trusted = f"{scored.trusted}: the highest tau, of at least {scored.least:g}"
     return {**taus, "trusted": trusted}
+
+
+def _print_front(found: "Explanation") -> None:
+    if not found.front:
+        return
+    print()
+    table(
+        [
+            {
+                "budget": each.budget,
+                "parameters": each.parameters,
+                "valid loss": each.loss,
+                "FT": _ft(each.fine_tunes),
+                "trained on from": each.chosen,
+                "": "another is as small and as good" if each.dominated else "",
+            }
+            for each in found.front
+        ],
+        title="The front: an adapter of each size (autolora export --parameters N)",
+    )
 
 
 def _print_more(found: "Explanation") -> None:

@@ -117,11 +117,20 @@ def verify(as_json: Json = False) -> None:
 def doctor(
     storage: Storage = None,
     folder: Annotated[Path, typer.Option(help="Where results are written.")] = Path("runs"),
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Delete what is left of studies that are gone.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check this machine, its packages and the storage; say what to do about each finding."""
-    from autolora.study.doctor import checks
+    from autolora.errors import WhichDatabase
+    from autolora.study.doctor import checks, clear_orphans
 
+    if fix and storage is None:
+        raise WhichDatabase
+    cleared = clear_orphans(storage) if fix and storage is not None else []
+    if cleared and not as_json:
+        print(f"cleared: {', '.join(cleared)}")
     found = checks(storage, folder)
     if as_json:
         show([asdict(check) for check in found], as_json=True)

@@ -53,7 +53,10 @@ def search(  # noqa: PLR0913 — one option each
         spec = spec.with_trials(trials)
     opened = Study.create(spec, storage=storage, folder=output, allow_code=allow_code)
     with listener() as listen:
-        opened.run(listen)
+        done = opened.run(listen)
+    if not done:
+        _stopped(spec.name, as_json=as_json)
+        return
     results = opened.results()
     page = write(results, opened.folder / "report.html")
     written = {"report": str(page), **opened.export_all()}
@@ -63,3 +66,11 @@ def search(  # noqa: PLR0913 — one option each
     show(lines(results), as_json=False)
     print(f"\n{verdict(results).sentence}\n")
     show(written, as_json=False)
+
+
+def _stopped(name: str, *, as_json: bool) -> None:
+    """Says that the study was stopped while it ran."""
+    if as_json:
+        show({"study": name, "stopped": True}, as_json=True)
+        return
+    print(f"{name} was stopped; to go on: autolora resume {name} && autolora search {name}")

@@ -18,6 +18,26 @@ class StorageUrl(UsageError):
         )
 
 
+class StorageFile(UsageError):
+    """A file that is to hold the storage address, and cannot."""
+
+    def __init__(self, path: object, problem: str) -> None:
+        super().__init__(
+            f"the file {path} that AUTOLORA_STORAGE_FILE names cannot be used: {problem}; it is to "
+            "hold the storage address on one line, and only you may read it: chmod 600 FILE"
+        )
+
+
+class WhichDatabase(UsageError):
+    """A command that needs a database and was told none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no database is named; name it with --storage URL, or, for autolora db, a study that "
+            "has its own with --study NAME"
+        )
+
+
 class MissingExtra(UsageError):
     """A library that only some users need is not installed."""
 

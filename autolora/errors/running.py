@@ -14,6 +14,26 @@ class NoSuchArm(UsageError):
         super().__init__(f'no arm "{name}" with a result; there are {listed(known)}')
 
 
+class NoFront(UsageError):
+    """A size that is asked of a study that trained one size alone."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the study holds no front, so --parameters cannot choose among sizes; the strategy "
+            "pareto finds one, and `autolora resize` makes an adapter smaller without training"
+        )
+
+
+class NoSuchSize(UsageError):
+    """Fewer parameters than the smallest adapter of a front has."""
+
+    def __init__(self, parameters: int, known: Iterable[int]) -> None:
+        there = ", ".join(f"{each:,}" for each in known)
+        super().__init__(
+            f"no adapter of the front has at most {parameters:,} parameters; there are {there}"
+        )
+
+
 class SamplerCannot(UsageError):
     """A space that a sampler cannot search."""
 

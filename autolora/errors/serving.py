@@ -1,23 +1,25 @@
-"""What the dashboard says."""
+"""What servers say: the dashboard, the metrics."""
 
 from autolora.errors.kinds import UsageError
 
 
 class TokenNeeded(UsageError):
-    """A dashboard that others could reach, without a token."""
+    """A server that others could reach, without a token."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(
+        self, host: str, what: str = "a dashboard", variable: str = "AUTOLORA_DASHBOARD_TOKEN"
+    ) -> None:
         super().__init__(
-            f"a dashboard on {host} could be read by others and there is no token; "
-            "give one in AUTOLORA_DASHBOARD_TOKEN, or serve on 127.0.0.1"
+            f"{what} on {host} could be read by others and there is no token; "
+            f"give one in {variable}, or serve on 127.0.0.1"
         )
 
 
 class CannotServe(UsageError):
     """An address that a server cannot have."""
 
-    def __init__(self, host: str, port: int, reason: str) -> None:
+    def __init__(self, host: str, port: int, reason: str, what: str = "the dashboard") -> None:
         super().__init__(
-            f"the dashboard cannot have port {port} on {host}: {reason}; "
+            f"{what} cannot have port {port} on {host}: {reason}; "
             "choose another with --port or --host (port 0 takes a free one)"
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from autolora.errors import CannotServe, MissingExtra, TokenNeeded
-from autolora.plots.guard import guarded, is_loopback
+from autolora.plots.guard import Application, guarded, is_loopback
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -33,14 +33,18 @@ def serve(  # noqa: PLR0913 — those of `listen`, and how to say where
         CannotServe: if the port is taken or the host is not this machine's.
     """
     with listen(storage, host=host, port=port, token=token, writable=writable) as server:
-        try:
-            where = address(server)
-            text = f"dashboard: {where} (Ctrl-C ends it)"
-            sys.stdout.write((json.dumps({"dashboard": where}) if as_json else text) + "\n")
-            sys.stdout.flush()
-            server.serve_forever()
-        except KeyboardInterrupt:
-            sys.stdout.write("\n")
+        until_interrupted(server, "dashboard", address(server), as_json=as_json)
+
+
+def until_interrupted(server: WSGIServer, what: str, where: str, *, as_json: bool) -> None:
+    """Says where a server answers, and lets it until it is interrupted."""
+    try:
+        text = f"{what}: {where} (Ctrl-C ends it)"
+        sys.stdout.write((json.dumps({what: where}) if as_json else text) + "\n")
+        sys.stdout.flush()
+        server.serve_forever()
+    except KeyboardInterrupt:
+        sys.stdout.write("\n")
 
 
 def listen(
@@ -54,10 +58,19 @@ def listen(
     except ImportError as error:
         raise MissingExtra("the dashboard", "optuna-dashboard", "dashboard") from error
     app = guarded(wsgi(storage), token=token or None, writable=writable)
+    return opened(app, host, port, "the dashboard")
+
+
+def opened(app: Application, host: str, port: int, what: str) -> WSGIServer:
+    """A server of an application that holds its port.
+
+    Raises:
+        CannotServe: if the port is taken or the host is not this machine's.
+    """
     try:
         return make_server(host, port, app, server_class=_Server, handler_class=_Quiet)
     except (OSError, OverflowError) as error:
-        raise CannotServe(host, port, _reason(error)) from error
+        raise CannotServe(host, port, _reason(error), what) from error
 
 
 def address(server: WSGIServer) -> str:

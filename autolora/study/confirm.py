@@ -65,19 +65,20 @@ def measure(session: Session, store: Store, job: Job, shared: Shared) -> dict[st
     answers = _answers(session, _adapter(session, store, job, shared), shared.parts)
     store.losses(job.arm, job.seed, answers)
     measured = {name: bounded(metric, answers) for name, metric in session.task.metrics.items()}
-    for metric, m in measured.items():
-        store.final(
-            FinalRow(
-                arm=job.arm,
-                trial=job.trial.number,
-                seed=job.seed,
-                parameters=job.trial.parameters,
-                metric=metric,
-                value=m.value,
-                low=m.low,
-                high=m.high,
-            )
+    rows = [
+        FinalRow(
+            arm=job.arm,
+            trial=job.trial.number,
+            seed=job.seed,
+            parameters=job.trial.parameters,
+            metric=metric,
+            value=m.value,
+            low=m.low,
+            high=m.high,
         )
+        for metric, m in measured.items()
+    ]
+    store.final(*rows)
     return {metric: m.value for metric, m in measured.items()}
 
 

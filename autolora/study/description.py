@@ -21,6 +21,7 @@ from autolora.errors import UnknownName
 from autolora.registry import load, options
 from autolora.space.read import Strict, find, read_yaml, validate
 from autolora.space.spec import SpaceSpec
+from autolora.study.lease import Tenure
 from autolora.training.settings import TrainingSettings
 
 # What may change between runs of one study: how long it goes on, and where.
@@ -104,16 +105,47 @@ class Confirm(Strict):
 
 
 class Backend(Strict):
-    """Where trials run."""
+    """Where trials run, and how they survive that.
+
+    Units: a worker that gives no sign of life for `lease_seconds` loses its trial, which is tried
+    again up to `retries` times. Where a trial stands is kept at each evaluation if that takes at
+    most `checkpoint_bytes`; 0 keeps nothing. `cpus` and `gpus` are those of one trial, shares of
+    one too, on the cluster at `address`: "auto" is that of this machine; without one, a cluster is
+    started here for as long as it is needed. These three are for backends that place trials.
+    """
 
     name: str = "process"
-    workers: int = Field(default=2, ge=1, le=256)
+    workers: int = Field(default=2, ge=1, le=1024)
+    lease_seconds: float = Field(default=60.0, ge=2, allow_inf_nan=False)
+    retries: int = Field(default=4, ge=0, le=100)
+    checkpoint_bytes: int = Field(default=64 * 2**20, ge=0)
+    cpus: float | None = Field(default=None, gt=0, le=1024)
+    gpus: float | None = Field(default=None, ge=0, le=64)
+    address: str | None = Field(default=None, max_length=512)
 
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
         _case(backends, name)
         return name
+
+    @model_validator(mode="after")
+    def _places(self) -> "Backend":
+        """Only backends that place single trials are told where."""
+        if hasattr(load(backends, self.name), "schedule"):
+            return self
+        given = [key for key in ("cpus", "gpus", "address") if getattr(self, key) is not None]
+        if given:
+            raise ValueError(
+                f"{self.name} places no single trials: leave out {' and '.join(given)}, "
+                "or take the backend ray_tune"
+            )
+        return self
+
+    @property
+    def tenure(self) -> Tenure:
+        """How a worker holds its trials."""
+        return Tenure(self.lease_seconds, self.retries, self.checkpoint_bytes)
 
 
 class StudySpec(Strict):

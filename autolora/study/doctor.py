@@ -9,9 +9,10 @@ from pathlib import Path
 
 import optuna
 from optuna.trial import TrialState
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from autolora.errors import AutoloraError, NoDatabase
+from autolora.backends.ray_tune.exposed import exposed
+from autolora.errors import AutoloraError, NoDatabase, RayExposed
 from autolora.study import schema
 from autolora.study.lease import alive
 from autolora.study.records import OF_A_STUDY, attempts, studies
@@ -20,6 +21,7 @@ from autolora.study.versions import versions
 
 OLDEST_PYTHON = (3, 11)
 LEAST_FREE_BYTES = 2 * 2**30
+_NAMES = (studies.c.name, *(table.c.study for table in OF_A_STUDY))
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def checks(address: str | None, folder: Path) -> list[Check]:
     Nothing is repaired, created or imported that could fail.
     """
     found = versions()
-    general = [_python(), *combinations(found), _free(folder), _cache(folder)]
+    general = [_python(), *combinations(found), _free(folder), _cache(folder), _ray()]
     return general if address is None else [*general, *_database(address)]
 
 
@@ -88,6 +90,13 @@ def _cache(folder: Path) -> Check:
     return Check("cache", ok, message)
 
 
+def _ray() -> Check:
+    """A cluster that others can reach runs whatever they send it."""
+    where = exposed()
+    message = "no Ray that strangers can use" if where is None else str(RayExposed(where))
+    return Check("ray", where is None, message)
+
+
 def _existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists."""
     return next(place for place in (folder, *folder.absolute().parents) if place.exists())
@@ -125,17 +134,44 @@ def _whole(storage: Storage) -> list[str]:
     return [name for name in study_names(storage) if name in known]
 
 
-def _orphans(storage: Storage) -> Check:
-    """Rows of ours whose study is gone: Optuna's dashboard deletes only Optuna's part."""
-    whole = set(_whole(storage))
+def clear_orphans(address: str) -> list[str]:
+    """Deletes what belongs to studies that are gone, and gives their names.
+
+    Raises:
+        StorageUnavailable: if the database cannot be read or written.
+    """
+    storage = open_storage(address, create=False)
+    try:
+        with storage.errors(), storage.turn():
+            gone = _gone(storage)
+            with storage.engine.begin() as connection:
+                for column in _NAMES:
+                    connection.execute(delete(column.table).where(column.in_(gone)))
+            return gone
+    finally:
+        storage.close()
+
+
+def _gone(storage: Storage) -> list[str]:
+    """The studies of which only rows of ours are left: Optuna's dashboard deletes its part alone.
+
+    A study is made in a turn, ours first: outside of one it may be seen half made.
+    """
     found: set[str] = set()
     with storage.engine.connect() as connection:
-        for column in (studies.c.name, *(table.c.study for table in OF_A_STUDY)):
-            found |= set(connection.scalars(select(column).distinct())) - whole
-    if not found:
+        for column in _NAMES:
+            found |= set(connection.scalars(select(column).distinct()))
+    return sorted(found - set(optuna.get_all_study_names(storage.optuna)))
+
+
+def _orphans(storage: Storage) -> Check:
+    gone = _gone(storage)
+    if not gone:
         return Check("orphans", ok=True, message="every study is whole")
-    names = ", ".join(sorted(found))
-    problem = f"Optuna's part is gone of: {names}; the next search of that name starts afresh"
+    problem = (
+        f"Optuna's part is gone of: {', '.join(gone)}; the next search of that name starts afresh; "
+        "clear what is left with: autolora doctor --fix"
+    )
     return Check("orphans", ok=False, message=problem)
 
 

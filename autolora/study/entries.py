@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from autolora.lora.targets import Target
+from autolora.study.reasons import Kind
 from autolora.training.curve import Ledger
 
 Direction = Literal["minimize", "maximize"]
@@ -88,8 +89,8 @@ class Outcome:
     """What came of a trial.
 
     `objectives` are the values of a complete trial, in the order of the study's objective.
-    `reason` says why a trial is not complete: "pruned", "diverged", "error: …". `plan` is what was
-    trained, where that was not known when the trial began.
+    `reason` says why a trial is not complete: "pruned", "diverged", "error: …"; `kind` sorts the
+    reasons. `plan` is what was trained, where that was not known when the trial began.
     """
 
     state: Literal["complete", "pruned", "failed"]
@@ -99,12 +100,22 @@ class Outcome:
     metrics: Mapping[str, float] = field(default_factory=dict)
     reason: str | None = None
     plan: Plan | None = None
+    kind: Kind | None = None
+
+    @property
+    def ended_as(self) -> Kind:
+        """The kind of its end, also where that was not said."""
+        if self.kind is not None:
+            return self.kind
+        if self.state == "failed":
+            return "diverged" if self.reason == "diverged" else "bug"
+        return "pruned" if self.state == "pruned" else "finished"
 
     def settled(self) -> "Outcome":
         """The outcome; a complete one whose objectives are no numbers has diverged instead."""
         if self.state != "complete" or all(map(math.isfinite, self.objectives)):
             return self
-        return Outcome("failed", self.ledger, reason="diverged")
+        return Outcome("failed", self.ledger, reason="diverged", kind="diverged")
 
     def row(self) -> dict[str, Any]:
         """The outcome as columns of the trials' table."""

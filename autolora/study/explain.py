@@ -11,6 +11,7 @@ from autolora.artifacts.adapter import Adapter
 from autolora.nested.gate import TRUSTED
 from autolora.study.explain_more import Offer, Step, offers, step
 from autolora.study.explain_parts import Part, Weighed, depths, groups, kinds, weighed
+from autolora.study.front import Size, front
 from autolora.study.results import Results, TrialRow, WorkRow
 
 SEARCH = "search"
@@ -74,6 +75,7 @@ class Explanation:
         spent: What they did cost; of plain trainings, what whole arms did.
         allowance: Example-passes that the strategy was given.
         fine_tune: One FT, in example-passes.
+        front: The adapters of several sizes that the strategy trained; empty for most.
     """
 
     trial: TrialRow
@@ -87,6 +89,7 @@ class Explanation:
     spent: tuple[Spent, ...]
     allowance: int | None
     fine_tune: int | None
+    front: tuple[Size, ...] = ()
     importance: Mapping[str, float] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
@@ -118,6 +121,7 @@ def explain(results: Results, trial: TrialRow, adapter: Adapter) -> Explanation:
         spent=_stages(own, unit) if own else _arms(results, unit),
         allowance=own.about.get("allowance") if own else None,
         fine_tune=unit,
+        front=front(results, trial.arm),
         importance=dict(results.importance),
         missing=tuple(_missing(results, trial, own, told)),
     )

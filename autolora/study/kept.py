@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from autolora.artifacts.adapter import Adapter
 from autolora.study.records import adapters, studies, trials
+from autolora.study.storage import Storage
 
 
 def keep(connection: Connection, study: str, number: int, adapter: Adapter) -> bool:
@@ -43,10 +44,11 @@ def copy(connection: Connection, study: str, number: int, other: int) -> None:
         _replace_if_better(connection, {**row, "arm": arm, "trial": number})
 
 
-def tensors(connection: Connection, study: str, number: int) -> bytes | None:
+def stored(storage: Storage, study: str, number: int) -> bytes | None:
     """The adapter file of a trial, if it is one that was kept."""
     here = (adapters.c.study == study) & (adapters.c.trial == number)
-    return connection.execute(select(adapters.c.tensors).where(here)).scalar()
+    with storage.engine.connect() as connection:
+        return connection.execute(select(adapters.c.tensors).where(here)).scalar()
 
 
 def _replace_if_better(connection: Connection, row: Mapping[str, Any]) -> bool:

@@ -1,15 +1,24 @@
-"""Who works on a trial, whether they still do, and taking turns between processes."""
+"""Who works on a trial, whether they still do, and for how long they may."""
 
-import fcntl
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine, func, select
 
-_TURN = 0x6175746F6C6F7261  # "autolora": the number of PostgreSQL's advisory lock
+@dataclass(frozen=True)
+class Tenure:
+    """How a worker holds its trials.
+
+    Attributes:
+        lease_seconds: After how long without a sign of life a trial is no longer its worker's.
+        retries: How often a trial whose worker is gone is tried again.
+        checkpoint_bytes: How large that may be which is kept of a trial at each evaluation.
+    """
+
+    lease_seconds: float = 60.0
+    retries: int = 4
+    checkpoint_bytes: int = 64 * 2**20
 
 
 def this_worker() -> str:
@@ -55,26 +64,3 @@ def _answers(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-@contextmanager
-def turn(engine: Engine, folder: Path | None) -> Iterator[None]:
-    """One process at a time on a database; the turn of a process that dies ends with it.
-
-    A SQLite database takes turns on its folder: a lock file would stay behind, and opening the
-    database itself once more would release SQLite's own locks when it is closed.
-    """
-    if folder is None:
-        with engine.connect() as connection:
-            connection.execute(select(func.pg_advisory_lock(_TURN)))
-            try:
-                yield
-            finally:
-                connection.execute(select(func.pg_advisory_unlock(_TURN)))
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

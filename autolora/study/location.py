@@ -10,11 +10,12 @@ from sqlalchemy.exc import ArgumentError
 
 from autolora.errors import NetworkFolder, NotADatabase, StorageUrl, UnusablePlace
 
+POSTGRESQL = "postgresql+psycopg"
 SQLITE_HEADER = b"SQLite format 3\0"
 # Kinds in /proc/mounts whose locks SQLite cannot rely on: https://www.sqlite.org/faq.html#q5
 _NETWORK = re.compile(
-    r"nfs\d?|cifs|smb\d?|smbfs|afs|ceph|lustre|gpfs|beegfs|glusterfs"
-    r"|fuse\.(sshfs|glusterfs|ceph.*|s3fs|gcsfuse|rclone|juicefs|davfs2?)"
+    r"nfs\d?|cifs|smb\d?|smbfs|afs|ceph|lustre|gpfs|beegfs|glusterfs|9p|orangefs|pvfs2|panfs|ncpfs"
+    r"|fuse\.(sshfs|glusterfs|ceph.*|s3fs|gcsfuse|rclone|juicefs|davfs2?|mount-s3|blobfuse2?)"
 )
 _SECRET = re.compile(r"pass|secret|token|key", re.IGNORECASE)
 
@@ -41,8 +42,11 @@ def read_url(address: str) -> URL:
         # The cause would repeat an address that may hold a password.
         raise StorageUrl("it is no database URL") from None
     kind = url.get_backend_name()
+    if kind in ("postgresql", "postgres") and url.drivername != POSTGRESQL:
+        # What a bare name means depends on the version of SQLAlchemy.
+        raise StorageUrl(f"PostgreSQL is used through psycopg only, not as {url.drivername}")
     if kind == "postgresql":
-        return url.set(drivername="postgresql+psycopg")
+        return url
     if kind != "sqlite":
         raise StorageUrl(f"databases of kind {kind} are not supported")
     if url.database in (None, "", ":memory:"):

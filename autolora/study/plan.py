@@ -70,7 +70,7 @@ def plan(session: Session) -> Plan:
     sampler_of(session)
     spec, arms = session.spec, arms_of(session)
     proposal = _dearest(session, arms)
-    threads = threads_of_a_worker(spec.backend.name)
+    threads = threads_of_a_worker(spec.backend.name, spec.backend.cpus)
     timing = timed(session.task, proposal, spec.training, threads=threads)
     parts, at_once = phases(session, arms, timing), _at_once(session, timing)
     targets = session.space.targets
@@ -124,7 +124,12 @@ def _held(model: nn.Module) -> int:
 
 
 def _at_once(session: Session, timing: Timing) -> int:
-    """Workers that do not wait for each other's cores; a GPU is shared by all of them."""
+    """Workers that do not wait for each other's cores; a GPU is shared by all of them.
+
+    How large a cluster is nobody knows here: it is taken to hold all workers.
+    """
+    if session.spec.backend.address is not None or session.spec.backend.gpus:
+        return session.spec.backend.workers
     if session.spec.backend.name == "inline" or timing.device != "cpu":
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -13,11 +13,16 @@ Event = Mapping[str, Any]
 class Lines:
     """One plain line for each finished trial, for logs and pipes."""
 
+    def __init__(self) -> None:
+        self._last: str | None = None
+
     def __call__(self, event: Event) -> None:
-        """Prints what is worth a line."""
-        if line := sentence(event):
+        """Prints what is worth a line; what several workers wait for is said once."""
+        line = sentence(event)
+        if line and not (event["event"] == "waits" and line == self._last):
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
+        self._last = line or self._last
 
 
 class Bars:
@@ -27,11 +32,14 @@ class Bars:
         self._progress = progress
         self._whole = progress.add_task("waiting for workers", total=None)
         self._workers: dict[int, Any] = {}
+        self._last: str | None = None
 
     def __call__(self, event: Event) -> None:
         """Moves the bars; finished trials scroll past above them."""
-        if line := sentence(event):
+        line = sentence(event)
+        if line and not (event["event"] == "waits" and line == self._last):
             self._progress.console.print(line, markup=False, highlight=False)
+        self._last = line or self._last
         if "total" in event:
             self._progress.update(
                 self._whole,
@@ -75,7 +83,7 @@ def listener() -> Iterator[Lines | Bars]:
 
 def sentence(event: Event) -> str | None:
     """The line that an event is worth, if any."""
-    if event["event"] == "said":
+    if event["event"] in ("said", "waits"):
         return str(event["text"])
     if event["event"] == "memory":
         return (

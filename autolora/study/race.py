@@ -1,7 +1,11 @@
 """The race: what opens it, who runs next, and when it is over."""
 
+import itertools
+import logging
 from collections.abc import Collection, Container, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import optuna
@@ -11,23 +15,30 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import FrozenTrial, TrialState
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autolora import pruners, samplers, strategies
+from autolora.errors import StorageUnavailable, TakenAway
 from autolora.registry import load
 from autolora.space.proposal import Proposal
 from autolora.spending.opening import Arm, Baselines, opening
+from autolora.study.asking import Asked
 from autolora.study.description import StudySpec
-from autolora.study.reclaim import DIED
+from autolora.study.making import enqueue
+from autolora.study.optunas import parameters_together
+from autolora.study.reasons import INTERRUPTED, TAKEN_AWAY
 from autolora.study.results import TrialRow
+from autolora.study.retry import once, patiently
 from autolora.study.session import Session
 from autolora.study.store import Store
+from autolora.study.wish import begun
 from autolora.study.working import Assigned
 from autolora.training.cost import fine_tune
 
 SEARCH = "search"
-INTERRUPTED = "interrupted"
-_NOT_COUNTED = (DIED, INTERRUPTED)
+_log = logging.getLogger(__name__)
+_NOT_COUNTED = tuple(TAKEN_AWAY)
 
 
 @dataclass(frozen=True)
@@ -43,30 +54,63 @@ class Race:
 
         Strategies that do their own work come first: they take longest.
         """
-        study = self.store.optuna_study()
-        with self.store.storage.errors():
+        patiently(self.store.storage, self._open)
+
+    def _open(self) -> None:
+        storage = self.store.storage
+        with storage.turn():
+            study = self.store.optuna_study()
             told = study.get_trials(deepcopy=False)
             known = {(t.user_attrs.get("arm"), t.user_attrs.get("learning_rate")) for t in told}
             for name, strategy in works_of(self.session.spec).items():
                 if (name, None) not in known:
-                    study.enqueue_trial({}, user_attrs={"arm": name, "strategy": strategy})
+                    enqueue(storage, study, {}, {"arm": name, "strategy": strategy})
             for arm in arms_of(self.session):
                 if (arm.name, arm.learning_rate) not in known:
                     params = self.session.space.encode(arm.allocation, arm.learning_rate) or {}
-                    study.enqueue_trial(params, user_attrs=_attributes(arm))
+                    enqueue(storage, study, params, _attributes(arm))
 
     def ask(self, study: optuna.Study) -> tuple[optuna.Trial, Proposal | Assigned] | None:
-        """The next trial and what it is to do; None when the race is over."""
-        with self.store.storage.errors(), self.store.storage.turn():
-            if self.is_over(study):
+        """The next trial and what it is to do; None when the race is over.
+
+        Raises:
+            Held: if the study is paused or stopped.
+        """
+        while True:
+            trial = patiently(self.store.storage, partial(self._next, study, Asked()))
+            if trial is None:
                 return None
-            trial = self.store.ask(study, {})
-        try:
-            strategy = trial.user_attrs.get("strategy")
-            return trial, Assigned(strategy) if strategy else self.proposal(trial)
-        except BaseException:
-            self.store.release(trial.number, INTERRUPTED)
-            raise
+            try:
+                return trial, self.meant(trial)
+            except UpdateFinishedTrialError:
+                _log.warning("%s", TakenAway(trial.number))
+            except BaseException:
+                with once(), suppress(StorageUnavailable):
+                    self.store.release(trial.number, INTERRUPTED)
+                raise
+
+    def _next(self, study: optuna.Study, asked: Asked) -> optuna.Trial | None:
+        """A trial that is this process's; None when the race is over."""
+        with self.store.storage.turn():
+            if asked.bound is None:
+                if self.is_over(study):
+                    return None
+                begun(self.store)
+            return self.store.ask(study, {}, asked)
+
+    def meant(self, trial: optuna.Trial) -> Proposal | Assigned:
+        """What a trial is to do."""
+        strategy = trial.user_attrs.get("strategy")
+        if strategy:
+            return Assigned(strategy)
+        tries = itertools.count()
+
+        def mean() -> Proposal:
+            # A number may be stored although the answer got lost: it stands, and is read again.
+            again = next(tries) > 0
+            return self.proposal(Trial(trial.study, trial._trial_id) if again else trial)  # noqa: SLF001
+
+        return patiently(self.store.storage, mean)
 
     def is_over(self, study: optuna.Study) -> bool:
         """Whether nothing waits and the budget is spent; baselines run whatever it is."""
@@ -208,7 +252,8 @@ def counts(trial: TrialRow) -> bool:
 
 def suggest(trial: optuna.Trial, distributions: Mapping[str, BaseDistribution]) -> dict[str, Any]:
     """A value for each distribution, from the queue or the sampler."""
-    return {name: _suggest(trial, name, domain) for name, domain in distributions.items()}
+    with parameters_together(trial):
+        return {name: _suggest(trial, name, domain) for name, domain in distributions.items()}
 
 
 def _suggest(trial: optuna.Trial, name: str, domain: BaseDistribution) -> Any:

@@ -1,110 +1,153 @@
-"""Trials whose worker is gone: told as failed, and what they tried is enqueued again.
+"""Trials that nobody works on: told as failed, and what they tried is enqueued again.
 
 Each step may be the last one of this process too, so the steps are in an order in which another
-process can take over after any of them: enqueue, tell Optuna, close our rows.
+process can take over after any of them: close the attempt, so that its worker can write nothing
+any more; enqueue; tell Optuna; free what was claimed.
 """
 
-import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, func, or_, select, update
 
-from autolora.study.lease import alive
-from autolora.study.records import attempts, trials
+from autolora.study import clock
+from autolora.study.lease import Tenure, alive
+from autolora.study.making import close_unbound, enqueue
+from autolora.study.reasons import COUNTED, DIED, EXPIRED, TAKEN_AWAY, kind_of
+from autolora.study.records import attempts, checkpoints, trials
 from autolora.study.storage import Storage
 from autolora.study.trials import stored, tell, trial_id
 
-DIED = "worker died"
-MOST_ATTEMPTS = 5  # a configuration that ends its worker each time is given up after so many
 GRACE_SECONDS = 60.0  # for a trial that was asked for past `ask`, until `begin` binds it
-SILENT_SECONDS = 3600.0  # after which a worker on another host counts as gone
+_UNLEASED_SECONDS = 3600.0  # how long an attempt of a version without leases may be silent
 _PER_TRIAL = ("parameters", "digest")  # user attributes that a new attempt sets again
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """What the attempts of a study say at one moment."""
-
-    rows: dict[int, Row[Any]]
-    asking: bool
-    asked: bool
-
-    @classmethod
-    def of(cls, rows: Iterable[Row[Any]]) -> "_Seen":
-        rows = tuple(rows)
-        askers = [row for row in rows if row.trial is None]
-        return cls(
-            rows={row.trial: row for row in rows if row.trial is not None},
-            asking=any(row.ended is None and _works(row) for row in askers),
-            asked=bool(askers),
-        )
-
-    def is_gone(self, trial: FrozenTrial) -> bool:
-        """Whether nobody works on a running trial."""
-        row = self.rows.get(trial.number)
-        if row is not None:
-            return row.ended is not None or not _works(row)
-        if self.asked:
-            # Asked for by one of the askers: if one lives, it may be about to bind the trial.
-            return not self.asking
-        start = trial.datetime_start
-        return start is not None and time.time() - start.timestamp() > GRACE_SECONDS
-
-
-def reclaim(storage: Storage, study: str) -> list[int]:
+def reclaim(storage: Storage, study: str, tenure: Tenure) -> list[int]:
     """Releases every running trial that nobody works on, and gives their numbers."""
     with storage.turn():
         of = storage.optuna.get_study_id_from_name(study)
         running = storage.optuna.get_all_trials(of, deepcopy=False, states=(TrialState.RUNNING,))
-        with storage.engine.connect() as connection:
-            query = select(attempts).where(attempts.c.study == study)
-            seen = _Seen.of(connection.execute(query))
-        gone = [trial for trial in running if seen.is_gone(trial)]
-        unfinished = [trial for trial in gone if not _complete(storage, study, trial.number)]
-        for trial in unfinished:
-            _release(storage, study, trial, DIED)
-        _close_the_told(storage, study, {t.number for t in running}, seen)
-        if not seen.asking:
-            _forget_askers(storage, study)
-        return [trial.number for trial in unfinished]
+        rows, now = _seen(storage, study, [trial.number for trial in running], tenure)
+        released = []
+        for trial in running:
+            row = rows.get(trial.number)
+            reason = _gone(trial, row, now)
+            if reason is None or _complete(storage, study, trial.number, row):
+                continue
+            if _closed(storage, study, trial.number, row, reason):
+                _release(storage, study, trial, reason, tenure)
+                released.append(trial.number)
+        _close_the_told(storage, study, {trial.number for trial in running}, rows)
+        return released
 
 
-def release(storage: Storage, study: str, number: int, reason: str) -> None:
+def release(storage: Storage, study: str, number: int, reason: str, tenure: Tenure) -> None:
     """Gives up a running trial; what it tried is enqueued again."""
     with storage.turn():
         trial = storage.optuna.get_trial(trial_id(storage, study, number))
-        if trial.state == TrialState.RUNNING and not _complete(storage, study, number):
-            _release(storage, study, trial, reason)
+        if trial.state != TrialState.RUNNING:
+            return
+        row = _seen(storage, study, [number], tenure)[0].get(number)
+        if not _complete(storage, study, number, row):
+            _close(storage, study, number, reason)
+            _release(storage, study, trial, reason, tenure)
 
 
-def _complete(storage: Storage, study: str, number: int) -> bool:
+def _seen(
+    storage: Storage, study: str, running: Sequence[int], tenure: Tenure
+) -> tuple[dict[int, Row[Any]], float]:
+    """The attempts of running trials and all that are open, and the time on the shared clock.
+
+    Every lease lasts a while after a start of the server: nobody could renew one before.
+    """
+    now = clock.now(storage.engine)
+    until = func.coalesce(attempts.c.lease_until, attempts.c.seen + _UNLEASED_SECONDS)
+    back = clock.up_since(storage.engine) + tenure.lease_seconds
+    query = select(attempts, ((until < now) & (back < now)).label("expired")).where(
+        attempts.c.study == study,
+        attempts.c.trial.is_not(None),
+        or_(attempts.c.ended.is_(None), attempts.c.trial.in_(running)),
+    )
+    with storage.engine.connect() as connection:
+        rows = {row.trial: row for row in connection.execute(query)}
+        return rows, clock.read(connection)
+
+
+def _gone(trial: FrozenTrial, row: Row[Any] | None, now: float) -> str | None:
+    """Why nobody works on a running trial; None if somebody does, or may be about to."""
+    if row is None:
+        start = trial.datetime_start
+        waits = start is None or now - start.timestamp() <= GRACE_SECONDS
+        return None if waits else DIED
+    if row.ended is not None:
+        return row.reason or DIED  # its release was not finished
+    if alive(row.worker) is False:
+        return DIED
+    return EXPIRED if row.expired else None
+
+
+def _complete(storage: Storage, study: str, number: int, row: Row[Any] | None) -> bool:
     """Tells Optuna the result of a trial whose worker stored it; False if it stored none."""
-    row = stored(storage, study, number)
-    if row is None or row["state"] == "running":
+    ours = stored(storage, study, number)
+    if ours is not None and ours["state"] != "running":
+        tell(storage, study, number, ours["state"], ours["objectives"] or ())
+        return True
+    if row is None or row.ended is None or row.kind in (None, *TAKEN_AWAY.values()):
         return False
-    tell(storage, study, number, row["state"], row["objectives"] or ())
+    tell(storage, study, number, "failed", ())  # before it was claimed
     return True
 
 
-def _release(storage: Storage, study: str, trial: FrozenTrial, reason: str) -> None:
-    if not _enqueue_again(storage, study, trial, reason):
-        reason = f"{reason}; given up after {MOST_ATTEMPTS} attempts"
+def _closed(storage: Storage, study: str, number: int, row: Row[Any] | None, reason: str) -> bool:
+    """Closes the attempt of a trial that is gone; False if its worker showed itself meanwhile."""
+    if row is not None and row.ended is not None:
+        return True
+    if row is None:
+        return close_unbound(storage, study, number, reason)
+    return _close(storage, study, number, reason, seen=row.seen)
+
+
+def _close(
+    storage: Storage, study: str, number: int, reason: str, seen: float | None = None
+) -> bool:
+    """Closes an open attempt, unless its worker was seen later; from now on it can write nothing.
+
+    False if there was none.
+    """
+    here = (attempts.c.study == study) & (attempts.c.trial == number) & attempts.c.ended.is_(None)
+    if seen is not None:
+        here &= attempts.c.seen == seen
+    ended = {"ended": clock.now(storage.engine), "state": "failed", "reason": reason}
+    with storage.engine.begin() as connection:
+        closing = update(attempts).where(here).values(**ended, kind=kind_of(reason))
+        return connection.execute(closing).rowcount > 0
+
+
+def _release(storage: Storage, study: str, trial: FrozenTrial, reason: str, tenure: Tenure) -> None:
+    """The rest of a release, once the attempt is closed."""
+    again = _enqueue_again(storage, study, trial, reason, tenure)
+    if not again and "given up" not in reason:
+        reason = f"{reason}; given up after {tenure.retries + 1} attempts"
     with suppress(UpdateFinishedTrialError):
         here = trial_id(storage, study, trial.number)
         storage.optuna.set_trial_state_values(here, TrialState.FAIL)
-    _close(storage, study, trial.number, reason)
+    _free(storage, study, trial.number, reason, again=again)
 
 
-def _enqueue_again(storage: Storage, study: str, trial: FrozenTrial, reason: str) -> bool:
-    """Enqueues the parameters of a trial, once; False if it was tried too often."""
-    attempt = trial.user_attrs.get("attempt", 1) + (reason == DIED)
-    if attempt > MOST_ATTEMPTS:
+def _enqueue_again(
+    storage: Storage, study: str, trial: FrozenTrial, reason: str, tenure: Tenure
+) -> bool:
+    """Enqueues the parameters of a trial, once; False if it was tried too often.
+
+    Values and constraints are not passed on: those of the last attempt count.
+    """
+    attempt = trial.user_attrs.get("attempt", 1) + (kind_of(reason) in COUNTED)
+    if attempt > tenure.retries + 1:
         return False
     params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     kept = {key: value for key, value in trial.user_attrs.items() if key not in _PER_TRIAL}
@@ -113,46 +156,34 @@ def _enqueue_again(storage: Storage, study: str, trial: FrozenTrial, reason: str
         other.user_attrs.get("retry_of")
         for other in storage.optuna.get_all_trials(of, deepcopy=False)
     }
-    # Without parameters and attributes nothing was proposed yet: the next to ask gets it anew.
-    if (params or kept) and trial.number not in retried:
+    if trial.number not in retried:
         again = {**kept, "attempt": attempt, "retry_of": trial.number}
-        optuna.load_study(study_name=study, storage=storage.optuna).enqueue_trial(params, again)
+        enqueue(storage, optuna.load_study(study_name=study, storage=storage.optuna), params, again)
     return True
 
 
-def _close(storage: Storage, study: str, number: int, reason: str) -> None:
-    """Closes an attempt and frees what its trial claimed."""
-    ended = {"ended": time.time(), "state": "failed", "reason": reason}
+def _free(storage: Storage, study: str, number: int, reason: str, *, again: bool) -> None:
+    """Frees what a trial claimed; where it stood is kept for those who try it again."""
     attempt = (attempts.c.study == study) & (attempts.c.trial == number)
     trial = (trials.c.study == study) & (trials.c.number == number)
+    left = (checkpoints.c.study == study) & (checkpoints.c.trial == number)
     with storage.engine.begin() as connection:
-        connection.execute(
-            update(attempts).where(attempt, attempts.c.ended.is_(None)).values(**ended)
-        )
+        connection.execute(update(attempts).where(attempt).values(reason=reason))
         connection.execute(
             update(trials)
             .where(trial, trials.c.state == "running")
             .values(state="failed", reason=reason, claimed=None)
         )
+        if not again:
+            connection.execute(delete(checkpoints).where(left))
 
 
-def _close_the_told(storage: Storage, study: str, running: set[int], seen: _Seen) -> None:
-    """Closes attempts that Optuna knows as finished: a process died right after telling it."""
-    for number, row in seen.rows.items():
+def _close_the_told(
+    storage: Storage, study: str, running: set[int], rows: dict[int, Row[Any]]
+) -> None:
+    """Closes attempts that Optuna knows as finished: another program ended them."""
+    for number, row in rows.items():
         if row.ended is None and number not in running:
             state = storage.optuna.get_trial(trial_id(storage, study, number)).state
-            if state.is_finished():
-                _close(storage, study, number, DIED)
-
-
-def _forget_askers(storage: Storage, study: str) -> None:
-    gone = attempts.c.trial.is_(None) & (attempts.c.study == study)
-    with storage.engine.begin() as connection:
-        rows = connection.execute(select(attempts).where(gone)).all()
-        ids = [row.id for row in rows if row.ended is not None or not _works(row)]
-        connection.execute(delete(attempts).where(attempts.c.id.in_(ids)))
-
-
-def _works(row: Row[Any]) -> bool:
-    here = alive(row.worker)
-    return time.time() - row.seen < SILENT_SECONDS if here is None else here
+            if state.is_finished() and _close(storage, study, number, DIED):
+                _free(storage, study, number, DIED, again=False)

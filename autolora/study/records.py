@@ -39,6 +39,8 @@ studies = Table(
     Column("head_parameters", BigInteger, nullable=False),
     Column("versions", JSON, nullable=False),
     Column("created", Float, nullable=False),
+    # run | pause | stop: what its workers are to do next
+    Column("wish", String(16), nullable=False, server_default="run"),
 )
 
 # `claimed` is the digest again in the one trial that trains it; no two trials can hold it.
@@ -65,7 +67,8 @@ trials = Table(
     UniqueConstraint("study", "claimed"),
 )
 
-# A row without a trial is a worker that is asking for one: see reclaim.py.
+# Who works on a trial, until when without a further sign of life, and why that ended: see lease.py
+# and reasons.py. Whose row has `ended` may write nothing for the trial any more.
 attempts = Table(
     f"{PREFIX}attempts",
     metadata,
@@ -79,6 +82,8 @@ attempts = Table(
     Column("ended", Float),
     Column("state", String(16), nullable=False),
     Column("reason", Text),
+    Column("lease_until", Float),
+    Column("kind", String(16)),
     UniqueConstraint("study", "trial"),
 )
 
@@ -172,4 +177,28 @@ losses = Table(
     Column("weights", LargeBinary, nullable=False),
 )
 
-OF_A_STUDY = (trials, attempts, curves, adapters, finals, stages, works, evaluations, losses)
+# Where the run of a trial stood at its latest evaluation: see standing.py. `digest` is that of the
+# content.
+checkpoints = Table(
+    f"{PREFIX}checkpoints",
+    metadata,
+    Column("study", String(512), primary_key=True),
+    Column("trial", Integer, primary_key=True, autoincrement=False),
+    Column("step", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("saved", Float, nullable=False),
+)
+
+OF_A_STUDY = (
+    trials,
+    attempts,
+    curves,
+    adapters,
+    finals,
+    stages,
+    works,
+    evaluations,
+    losses,
+    checkpoints,
+)

@@ -4,18 +4,18 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from optuna.storages import RDBStorage
-from sqlalchemy import Engine, create_engine, event, select
+from sqlalchemy import Engine, event, select
 from sqlalchemy.engine import URL
-from sqlalchemy.pool import NullPool
 
 from autolora.errors import MissingExtra, NoDatabase, OtherOptuna
 from autolora.study import schema
+from autolora.study.engines import bare, passing, probe, settings
 from autolora.study.faults import storage_errors
-from autolora.study.lease import turn
 from autolora.study.location import (
     check_file,
     check_writable,
@@ -26,24 +26,9 @@ from autolora.study.location import (
     sqlite_path,
 )
 from autolora.study.records import studies
+from autolora.study.turns import turn
 
 __all__ = ["Storage", "default_url", "open_storage", "storage_errors", "study_names"]
-
-_SQLITE: dict[str, Any] = {"connect_args": {"timeout": 60}}
-# Keepalives notice a server that is gone within about a minute, also in the middle of a query.
-_POSTGRESQL: dict[str, Any] = {
-    "pool_pre_ping": True,
-    "pool_size": 3,
-    "max_overflow": 2,
-    "connect_args": {
-        "connect_timeout": 10,
-        "application_name": "autolora",
-        "keepalives": 1,
-        "keepalives_idle": 30,
-        "keepalives_interval": 10,
-        "keepalives_count": 3,
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -58,10 +43,10 @@ class Storage:
     where: str
     optuna: RDBStorage = field(repr=False)
 
-    @property
+    @cached_property
     def engine(self) -> Engine:
-        """The engine that Optuna's tables and ours share."""
-        return self.optuna.engine
+        """The engine of our tables; it shares its connections with Optuna's."""
+        return schema.engine(self.optuna.engine)
 
     def errors(self) -> AbstractContextManager[None]:
         """Tells a failing database, disk or server as one sentence: `with storage.errors(): …`."""
@@ -86,7 +71,8 @@ def open_storage(address: str, *, create: bool = True) -> Storage:
 
     Raises:
         StorageUrl: if the address is no SQLite file or PostgreSQL server.
-        StorageUnavailable: if it cannot be read or written, or belongs to something else.
+        StorageUnavailable: if it cannot be read or written, belongs to something else, or was
+            written by an older or a newer autolora.
     """
     url = read_url(address)
     with storage_errors(url):
@@ -106,20 +92,20 @@ def _created(url: URL) -> Storage:
     if folder is not None:
         check_file(sqlite_path(url))
         check_writable(sqlite_path(url))
-    with turn(_probe(url), folder), _removed_on_failure(url):
+    with turn(probe(url), folder), _removed_on_failure(url):
         if folder is None:
             _inspect(url, shown(url))
         elif sqlite_path(url).exists():
             _inspect(read_only(url), shown(url))
         if folder is not None:
-            with _probe(url).connect() as connection:
+            with probe(url).connect() as connection:
                 # The mode stays in the file. Readers and one writer do not wait for each other.
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-        storage = _connected(url, url, tables=True)
-        with storage.engine.connect() as connection:
+        _optunas(url, url, tables=True)
+        with probe(url).connect() as connection:
             schema.upgrade(connection)
             connection.commit()
-    return storage
+    return _connected(url, url)
 
 
 def _found(url: URL) -> Storage:
@@ -132,49 +118,54 @@ def _found(url: URL) -> Storage:
         opened = read_only(url)
     if _inspect(opened, shown(url)) != "ours":
         raise NoDatabase(shown(url))
-    return _connected(url, url if _writable(url) else opened, tables=False)
+    return _connected(url, url if _writable(url) else opened)
 
 
 def _inspect(url: URL, where: str) -> str:
-    with _probe(url).connect() as connection:
+    with probe(url).connect() as connection:
         found = schema.holds(connection, where)
         if found == "ours":
             schema.check_revision(connection, where)
         return found
 
 
-def _connected(url: URL, opened: URL, *, tables: bool) -> Storage:
-    text = opened.render_as_string(hide_password=False)
-    settings = _SQLITE if opened.get_backend_name() == "sqlite" else _POSTGRESQL
-    try:
-        # Optuna fills a template in the address: braces of ours are to stay.
-        optuna = RDBStorage(
-            text.replace("{", "{{").replace("}", "}}"),
-            engine_kwargs=settings,
-            skip_table_creation=not tables,
-        )
-    except ImportError as error:
-        raise MissingExtra("a PostgreSQL storage", "psycopg", "postgres") from error
-    except RuntimeError as error:
-        raise OtherOptuna(shown(url)) from error
+def _connected(url: URL, opened: URL) -> Storage:
+    optuna = _optunas(url, opened)
     if opened.get_backend_name() == "sqlite":
         event.listen(optuna.engine, "connect", _synchronous_normal)
         optuna.engine.dispose()
     return Storage(url.render_as_string(hide_password=False), shown(url), optuna)
 
 
+def _optunas(url: URL, opened: URL, *, tables: bool = False) -> RDBStorage:
+    """Optuna's storage; one that makes its `tables` keeps no connection, should it fail half way.
+
+    Raises:
+        MissingExtra: if the driver is not installed.
+        OtherOptuna: if the tables are of another version.
+    """
+    text = bare(opened).render_as_string(hide_password=False)
+    try:
+        # Optuna fills a template in the address: braces of ours are to stay.
+        made = RDBStorage(
+            text.replace("{", "{{").replace("}", "}}"),
+            engine_kwargs=passing(opened) if tables else settings(opened),
+            skip_compatibility_check=True,  # it would leave the connection open: see below
+            skip_table_creation=not tables,
+        )
+    except ImportError as error:
+        raise MissingExtra("a PostgreSQL storage", "psycopg", "postgres") from error
+    if made.get_current_version() != made.get_head_version():
+        made.remove_session()
+        made.engine.dispose()
+        raise OtherOptuna(shown(url))
+    return made
+
+
 def _synchronous_normal(connection: Any, record: object) -> None:
     """In WAL mode a crash of the machine may lose the last commits, never the database."""
     del record
     connection.execute("PRAGMA synchronous=NORMAL")
-
-
-def _probe(url: URL) -> Engine:
-    settings = _SQLITE if url.get_backend_name() == "sqlite" else _POSTGRESQL
-    try:
-        return create_engine(url, poolclass=NullPool, connect_args=settings["connect_args"])
-    except ImportError as error:
-        raise MissingExtra("a PostgreSQL storage", "psycopg", "postgres") from error
 
 
 def _folder(url: URL) -> Path | None:

@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,19 +12,25 @@ from typing import Any
 from autolora import backends
 from autolora.artifacts.adapter import Adapter
 from autolora.artifacts.folder import save
-from autolora.errors import NoFeasibleTrial, NoSuchArm
+from autolora.errors import NoFeasibleTrial, NoSuchArm, StorageUnavailable
 from autolora.registry import load
-from autolora.study import confirm
+from autolora.study import confirm, remote
 from autolora.study.counted import Counted
+from autolora.study.delivery import deliver_quietly
 from autolora.study.description import StudySpec, described, read_study
 from autolora.study.entries import StudyRecord
+from autolora.study.front import adapter_of, front, within
+from autolora.study.preempted import preemptible
 from autolora.study.progress import listener
-from autolora.study.race import Race, sampler_of, works_of
+from autolora.study.race import SEARCH, Race, sampler_of, works_of
+from autolora.study.renewing import renewing
 from autolora.study.results import FinalRow, Results, TrialRow
+from autolora.study.retry import once
 from autolora.study.session import Session
 from autolora.study.storage import default_url, open_storage
 from autolora.study.store import Store
 from autolora.study.versions import versions
+from autolora.study.wish import refuse_stopped, wish_of
 from autolora.study.working import Assigned, stages_of
 
 Listen = Callable[[Mapping[str, Any]], None]
@@ -82,7 +89,9 @@ class Study:
             stages_of(Assigned(strategy), session)
         record = _record(session)
         folder = folder or Path("runs") / spec.name
-        store = Store(open_storage(storage or default_url(folder)), spec.name)
+        opened = open_storage(storage or default_url(folder))
+        deliver_quietly(opened)
+        store = Store(opened, spec.name, spec.backend.tenure)
         fresh = not store.exists()
         if fresh and spec.self_check:
             session.self_check()
@@ -100,23 +109,49 @@ class Study:
         """
         name = read_study(name).name if str(name).endswith((".yaml", ".yml")) else str(name)
         folder = Path("runs") / name
-        store = Store(open_storage(storage or default_url(folder), create=False), name)
-        return cls(described(store.description()), store, folder)
+        opened = open_storage(storage or default_url(folder), create=False)
+        deliver_quietly(opened)
+        spec = described(Store(opened, name).description())
+        return cls(spec, Store(opened, name, spec.backend.tenure), folder)
 
-    def run(self, listen: Listen = _silent) -> None:
+    def run(self, listen: Listen = _silent, extras: Mapping[str, Any] | None = None) -> bool:
         """Runs the search to its end, or goes on with it: trials, then the confirmation.
 
+        False if somebody stops the study before that. `extras` is what the backend takes in Python
+        alone, as the callbacks of Ray Tune.
+
         Raises:
+            StudyStopped: if it was stopped before.
             NoFeasibleTrial: if the budget ended and no trial has a result.
             KeyboardInterrupt: after the workers have noted what they leave behind.
         """
+        refuse_stopped(self.store)
+        backend = load(backends, self.spec.backend.name)
+        place = remote.place_of(self.spec.backend, self.store, self.folder, extras or {})
+        with remote.opened(backend, place, self.store.storage.url):
+            return self.through(lambda phase: self._phase(phase, listen, place))
+
+    def through(self, phase: Callable[[str], None]) -> bool:
+        """Goes through the phases of a search, as often as is needed; False if it is stopped.
+
+        Raises:
+            NoFeasibleTrial: if the budget ended and no trial has a result.
+        """
         self.store.reclaim()
-        self._phase("search", listen)
-        while self._unfinished():
-            self._phase("search", listen)
+        phase("search")
+        while not self.stopped and self._unfinished():
+            phase("search")
+        if self.stopped:
+            return False
         if not confirm.best_of_arms(self.results()):
             raise NoFeasibleTrial.of(self.spec.name, len(self.results().trials))
-        self._phase("confirm", listen)
+        phase("confirm")
+        return not self.stopped
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody stopped the study."""
+        return wish_of(self.store) == "stop"
 
     def _unfinished(self) -> bool:
         """Waits for trials of workers elsewhere; whether any was left behind and waits again."""
@@ -161,15 +196,39 @@ class Study:
         *,
         format: str = "autolora",  # noqa: A002
         arm: str | None = None,
+        parameters: int | None = None,
     ) -> tuple[str, ...]:
         """Writes the adapter of the winner, or of an arm, with its model card.
 
+        With `parameters`, it is the best adapter of at most that size of the arm's front: that of
+        the search without an arm.
+
         Returns:
             The targets that the format keeps in a second file; see `autolora.save`.
+
+        Raises:
+            NoFront: if a size is asked for and the strategy trained one alone.
+            NoSuchSize: if every adapter of the front is larger.
         """
+        if parameters is not None:
+            return save(self._sized(arm or SEARCH, parameters), folder, format=format)
         best = self.best if arm is None else self.arm(arm)
         adapter = replace(best.adapter, about=self._about(best))
         return save(adapter, folder, format=format)
+
+    def _sized(self, arm: str, parameters: int) -> Adapter:
+        """An adapter of a front. Its card holds no test values: it was never measured there."""
+        best = self.arm(arm)
+        size = within(front(self.results(), arm), parameters)
+        about = {
+            **self._about(best),
+            "title": f"{self.spec.name}: the front at {size.parameters:,} parameters",
+            "budget": f"{size.budget} adapter parameters",
+            "learning_rate": size.learning_rate,
+            "valid_loss": size.loss,
+            "metrics": {},
+        }
+        return replace(adapter_of(self.store, size), about=about)
 
     def export_all(self) -> dict[str, str]:
         """Writes the winner in every format into the study's folder; gives the folders."""
@@ -191,20 +250,36 @@ class Study:
         finals = {f.metric: f for f in results.finals if (f.arm, f.seed) == (trial.arm, seed)}
         return Best(trial, Adapter.from_bytes(content), finals)
 
-    def _phase(self, name: str, listen: Listen) -> None:
-        backend: backends.Backend = load(backends, self.spec.backend.name)
+    def _phase(self, name: str, listen: Listen, place: backends.Place) -> None:
+        backend = load(backends, self.spec.backend.name)
+        watched = Counted(self.spec, self.store, name, listen)
+        try:
+            if hasattr(backend, "schedule"):
+                self._scheduled(backend, name, watched, place)
+            else:
+                self._worked(backend, name, watched)
+        finally:
+            # Of workers that ended before they could say so; a database that is away can wait.
+            with once(), suppress(StorageUnavailable):
+                self.store.reclaim()
+
+    def _worked(self, backend: Any, name: str, listen: Listen) -> None:
+        """Lets workers find the work of a phase themselves."""
         payload = {
             "description": self.spec.model_dump(mode="json"),
             "url": self.store.storage.url,
             "allow_code": self.allow_code,
+            "folder": str(self.folder.absolute()),
         }
-        watched = Counted(self.spec, self.store, name, listen)
-        try:
-            backend.run(
-                f"autolora.study.worker:{name}", payload, watched, workers=self.spec.backend.workers
-            )
-        finally:
-            self.store.reclaim()  # of workers that ended before they could say so
+        workers = self.spec.backend.workers
+        backend.run(f"autolora.study.worker:{name}", payload, listen, workers=workers)
+
+    def _scheduled(self, backend: Any, name: str, listen: Listen, place: backends.Place) -> None:
+        """Hands out the work of a phase job by job."""
+        store = self.store
+        driven = remote.Driven(self.spec, store, self.allow_code, listen)
+        with renewing(store.storage, store.name, store.tenure), preemptible():
+            backend.schedule(driven.jobs(name), driven.payload(self.folder), listen, place)
 
     def _about(self, best: Best) -> dict[str, Any]:
         numbers = best.trial.configuration

@@ -64,11 +64,11 @@ def spent(storage: Storage, name: str) -> Ledger:
     return Ledger(int(passes), float(seconds), int(peak))
 
 
-def write_final(storage: Storage, name: str, row: FinalRow) -> bool:
-    """Stores a measurement on the test split; the first one of an arm, seed and metric stands."""
+def write_finals(storage: Storage, name: str, rows: Sequence[FinalRow]) -> bool:
+    """Stores measurements on the test split, all or none; the first of an arm and seed stand."""
     try:
         with storage.engine.begin() as connection:
-            connection.execute(insert(finals).values(study=name, **vars(row)))
+            connection.execute(insert(finals), [{"study": name, **vars(row)} for row in rows])
     except IntegrityError:
         return False
     return True

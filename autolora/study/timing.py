@@ -106,8 +106,12 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def threads_of_a_worker(backend: str) -> int:
-    """How many threads a worker computes with; a process of its own has one, unless told."""
-    if backend == "process":
-        return int(os.environ.get("OMP_NUM_THREADS", "1").partition(",")[0])
+def threads_of_a_worker(backend: str, cpus: float | None = None) -> int:
+    """How many threads a worker computes with, unless told: one for each CPU that it is given.
+
+    A process of its own is given one; a search in this process takes what torch takes.
+    """
+    if backend != "inline":
+        usual = str(max(1, int(cpus or 1)))
+        return int(os.environ.get("OMP_NUM_THREADS", usual).partition(",")[0])
     return torch.get_num_threads()

@@ -1,24 +1,29 @@
 """The life of a trial once it is asked for: claimed, trained or reused, finished.
 
+The row of the attempt decides who may write: once it is closed, nothing of that worker counts.
+
 Our tables are written first and Optuna's state last. A process that dies in between leaves a
 trial that Optuna calls running although its result is stored; reclaim.py completes it.
 """
 
 import math
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from autolora.artifacts.adapter import Adapter
-from autolora.study import kept
+from autolora.errors import TakenAway
+from autolora.study import clock, kept, optunas
 from autolora.study.entries import Claim, Outcome, Plan
-from autolora.study.records import attempts, curves, studies, trials
+from autolora.study.lease import Tenure
+from autolora.study.reasons import TAKEN_AWAY
+from autolora.study.records import attempts, checkpoints, curves, studies, trials
 from autolora.study.storage import Storage
 from autolora.training.curve import CurvePoint, Ledger
 
@@ -29,19 +34,22 @@ STATES = {
 }
 
 
-def claim(storage: Storage, study: str, number: int, plan: Plan) -> Claim:
-    """Claims a configuration for a trial; a single trial at a time can hold it."""
-    _record_plan(storage, study, number, plan)
-    here = (trials.c.study == study) & (trials.c.number == number)
+def claim(storage: Storage, study: str, number: int, plan: Plan, tenure: Tenure) -> Claim:
+    """Claims a configuration for a trial; a single trial at a time can hold it.
+
+    Raises:
+        TakenAway: if the trial is not this worker's any more.
+    """
     while True:
         with suppress(IntegrityError), storage.engine.begin() as connection:
-            connection.execute(update(trials).where(here).values(claimed=plan.digest))
+            _record_plan(connection, study, number, plan, plan.digest, tenure)
             return Claim("new", number)
-        with storage.engine.connect() as connection:
+        with storage.engine.begin() as connection:
             same = (trials.c.study == study) & (trials.c.claimed == plan.digest)
             owner = connection.execute(select(trials.c.number, trials.c.state).where(same)).first()
-        if owner:
-            return Claim("running" if owner.state == "running" else "finished", owner.number)
+            if owner:
+                _record_plan(connection, study, number, plan, None, tenure)
+                return Claim("running" if owner.state == "running" else "finished", owner.number)
         # Released between the two statements: it is free now.
 
 
@@ -59,53 +67,74 @@ def reuse(storage: Storage, study: str, number: int, other: int) -> bool:
         row["reason"],
     )
     of, to = trial_id(storage, study, other), trial_id(storage, study, number)
-    for step, value in storage.optuna.get_trial(of).intermediate_values.items():
-        storage.optuna.set_trial_intermediate_value(to, step, value)
+    with suppress(UpdateFinishedTrialError):
+        for step, value in storage.optuna.get_trial(of).intermediate_values.items():
+            storage.optuna.set_trial_intermediate_value(to, step, value)
     with storage.engine.begin() as connection:
-        if not write_outcome(connection, study, number, outcome):
+        if write_outcome(connection, study, number, outcome):
+            here = (trials.c.study == study) & (trials.c.number == number)
+            connection.execute(update(trials).where(here).values(reused_from=other))
+            if outcome.state == "complete":
+                kept.copy(connection, study, number, other)
+        elif not _ended_well(connection, study, number):
             return False
-        here = (trials.c.study == study) & (trials.c.number == number)
-        connection.execute(update(trials).where(here).values(reused_from=other))
-        if outcome.state == "complete":
-            kept.copy(connection, study, number, other)
     tell(storage, study, number, outcome.state, outcome.objectives)
     return True
 
 
-def curve(storage: Storage, study: str, number: int, points: Sequence[CurvePoint]) -> bool:
+def curve(
+    storage: Storage, study: str, number: int, points: Sequence[CurvePoint], tenure: Tenure
+) -> bool:
     """Adds points to a trial's curve, a sign of life; False if the trial was taken away."""
     with storage.engine.begin() as connection:
-        seen = update(attempts).where(*_open(study, number)).values(seen=time.time())
-        if connection.execute(seen).rowcount == 0:
+        if not alive(connection, study, number, tenure):
             return False
-        known = select(curves.c.step).where(curves.c.study == study, curves.c.trial == number)
-        steps = set(connection.scalars(known))
-        rows = [_curve_row(study, number, p) for p in points if p.step not in steps]
-        if rows:
-            connection.execute(insert(curves), rows)
+        _add_points(connection, study, number, points)
     return True
 
 
-def finish(
-    storage: Storage, study: str, number: int, outcome: Outcome, adapter: Adapter | None
+def alive(connection: Connection, study: str, number: int, tenure: Tenure) -> bool:
+    """Renews the lease of a trial within a transaction; False if the trial was taken away.
+
+    No process can take it away before the transaction has ended.
+    """
+    now = clock.now(connection)
+    lease = {"seen": now, "lease_until": now + tenure.lease_seconds}
+    seen = update(attempts).where(*_open(study, number)).values(**lease)
+    return connection.execute(seen).rowcount > 0
+
+
+def finish(  # noqa: PLR0913 - a result
+    storage: Storage,
+    study: str,
+    number: int,
+    outcome: Outcome,
+    adapter: Adapter | None = None,
+    points: Sequence[CurvePoint] = (),
 ) -> bool:
-    """Stores the result of a trial and tells Optuna; False if the trial was taken away."""
+    """Stores the result of a trial and tells Optuna; False if the trial was taken away.
+
+    Called again for the same trial, it changes nothing: the first result stands.
+    """
     outcome = outcome.settled()
     with storage.engine.begin() as connection:
-        if not write_outcome(connection, study, number, outcome):
+        if write_outcome(connection, study, number, outcome):
+            _add_points(connection, study, number, points)
+            if adapter is not None and outcome.state == "complete":
+                kept.keep(connection, study, number, adapter)
+            if outcome.plan is not None:
+                _describe(connection, study, number, outcome.plan.parameters)
+        elif not _ended_well(connection, study, number):
             return False
-        if adapter is not None and outcome.state == "complete":
-            kept.keep(connection, study, number, adapter)
-    if outcome.plan is not None:
-        _describe(storage, study, number, outcome.plan.parameters)
     tell(storage, study, number, outcome.state, outcome.objectives)
     return True
 
 
 def write_outcome(connection: Connection, study: str, number: int, outcome: Outcome) -> bool:
-    """Writes the result of a trial in our tables; False if the trial was taken away."""
+    """Writes the result of a trial in our tables; False if its attempt is closed."""
     row = outcome.row()
-    ended = {"ended": time.time(), "state": outcome.state, "reason": row["reason"]}
+    ended = {"ended": clock.now(connection), "state": outcome.state, "reason": row["reason"]}
+    ended["kind"] = outcome.ended_as
     attempt = update(attempts).where(*_open(study, number)).values(**ended)
     if connection.execute(attempt).rowcount == 0:
         return False
@@ -115,7 +144,16 @@ def write_outcome(connection: Connection, study: str, number: int, outcome: Outc
     claimed = connection.execute(update(trials).where(here).values(**row)).rowcount
     if not claimed and outcome.state != "failed":
         raise LookupError(f"trial {number} of {study} has a result but was never claimed")
+    left = (checkpoints.c.study == study) & (checkpoints.c.trial == number)
+    connection.execute(delete(checkpoints).where(left))
     return True
+
+
+def _ended_well(connection: Connection, study: str, number: int) -> bool:
+    """Whether a closed attempt was closed by its own result, rather than taken away."""
+    here = (attempts.c.study == study) & (attempts.c.trial == number)
+    kind = connection.scalar(select(attempts.c.kind).where(here))
+    return kind is not None and kind not in TAKEN_AWAY.values()
 
 
 def tell(
@@ -143,11 +181,22 @@ def stored(storage: Storage, study: str, number: int) -> RowMapping | None:
 
 def trial_id(storage: Storage, study: str, number: int) -> int:
     """Optuna's own number of a trial, over all studies."""
-    of = storage.optuna.get_study_id_from_name(study)
-    return storage.optuna.get_trial_id_from_study_id_trial_number(of, number)
+    with storage.engine.connect() as connection:
+        return optunas.known(connection, study, number).id
 
 
-def _record_plan(storage: Storage, study: str, number: int, plan: Plan) -> None:
+def _record_plan(  # noqa: PLR0913 - a row
+    connection: Connection,
+    study: str,
+    number: int,
+    plan: Plan,
+    claimed: str | None,
+    tenure: Tenure,
+) -> None:
+    # Read first: on SQLite what follows keeps all others from writing.
+    trial, system = _known(connection, study, number, plan.parameters)
+    if not (trial.running and alive(connection, study, number, tenure)):
+        raise TakenAway(number)
     values: dict[str, Any] = {
         "arm": plan.arm,
         "digest": plan.digest,
@@ -155,28 +204,44 @@ def _record_plan(storage: Storage, study: str, number: int, plan: Plan) -> None:
         "configuration": dict(plan.configuration),
         "parameters": plan.parameters,
         "state": "running",
+        "claimed": claimed,
     }
     here = (trials.c.study == study) & (trials.c.number == number)
-    with storage.engine.begin() as connection:
-        if connection.execute(update(trials).where(here).values(**values)).rowcount:
-            return
+    if not connection.execute(update(trials).where(here).values(**values)).rowcount:
         connection.execute(insert(trials).values(study=study, number=number, **values))
-    of = trial_id(storage, study, number)
-    for key in ("arm", "digest"):
-        storage.optuna.set_trial_user_attr(of, key, values[key])
-    _describe(storage, study, number, plan.parameters)
+        told = {"arm": plan.arm, "digest": plan.digest, "parameters": plan.parameters}
+        optunas.set_attributes(connection, trial.id, told, system)
 
 
-def _describe(storage: Storage, study: str, number: int, parameters: int) -> None:
-    """Tells Optuna how many parameters a trial has, and whether they keep the budget."""
+def _add_points(
+    connection: Connection, study: str, number: int, points: Sequence[CurvePoint]
+) -> None:
+    """Adds points to a curve, each once."""
+    if not points:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    rows = [_curve_row(study, number, point) for point in points]
+    connection.execute(dialect.insert(curves).values(rows).on_conflict_do_nothing())
+
+
+def _describe(connection: Connection, study: str, number: int, parameters: int) -> None:
+    """Tells Optuna how many parameters a trial came to have, unless it holds it for finished."""
+    trial, system = _known(connection, study, number, parameters)
+    if trial.running:
+        optunas.set_attributes(connection, trial.id, {"parameters": parameters}, system)
+
+
+def _known(
+    connection: Connection, study: str, number: int, parameters: int
+) -> tuple[optunas.Known, dict[str, Any]]:
+    """What Optuna knows a trial as, and the attribute that says how its parameters keep the budget.
+
+    Of the two ways that Optuna reads constraints, it is the one that its dashboard shows as well.
+    """
     budget = select(studies.c.budget_parameters).where(studies.c.name == study)
-    with storage.engine.connect() as connection:
-        limit = connection.scalar(budget)
-    of = trial_id(storage, study, number)
-    storage.optuna.set_trial_user_attr(of, "parameters", parameters)
-    if limit is not None:
-        # Of the two ways that Optuna reads constraints, the one that its dashboard shows as well.
-        storage.optuna.set_trial_system_attr(of, "constraints", [parameters - limit])
+    limit = connection.scalar(budget)
+    system = {} if limit is None else {"constraints": [parameters - limit]}
+    return optunas.known(connection, study, number), system
 
 
 def _open(study: str, number: int) -> tuple[Any, ...]:

@@ -1,5 +1,6 @@
 """What strategies that do their own work write into the database, and read from it."""
 
+import itertools
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -7,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import insert, select
+from sqlalchemy import RowMapping, insert, select
 from sqlalchemy.exc import IntegrityError
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from autolora.spending.stage import Stage
 from autolora.study import records
 from autolora.study.records import losses, stages, works
 from autolora.study.results import FloatArray, LossRow, WorkRow
+from autolora.study.retry import patiently
 from autolora.study.storage import Storage
 from autolora.training.answers import Answers
 
@@ -31,8 +33,12 @@ class StoredJournal:
     def find(self, key: str) -> Entry | None:
         """The entry of a key, if that is done."""
         here = (stages.c.study == self.study) & (stages.c.key == key)
-        with self.storage.errors(), self.storage.engine.connect() as connection:
-            row = connection.execute(select(stages).where(here)).mappings().first()
+
+        def look() -> RowMapping | None:
+            with self.storage.engine.connect() as connection:
+                return connection.execute(select(stages).where(here)).mappings().first()
+
+        row = patiently(self.storage, look)
         if row is None:
             return None
         stage = Stage(row["name"], row["example_passes"], row["seconds"])
@@ -48,14 +54,34 @@ class StoredJournal:
             "adapter": entry.adapter,
             "kept": time.time(),
         }
-        with self.storage.errors():
-            _insert(self.storage, stages, [row])
+        patiently(self.storage, lambda: _insert(self.storage, stages, [row]))
+
+    def adapters(self, name: str) -> tuple[bytes, ...]:
+        """What stages of a name have kept: the content of adapter files."""
+        here = (stages.c.study == self.study) & (stages.c.name == name)
+        query = select(stages.c.adapter).where(here, stages.c.adapter.is_not(None))
+        with self.storage.engine.connect() as connection:
+            return tuple(connection.scalars(query))
 
     def evaluated(self, stage: str, evaluations: Sequence[Evaluation]) -> None:
-        """Keeps the evaluations of a stage."""
+        """Keeps the evaluations of a stage, each once."""
         rows = [_evaluation(self.study, stage, each) for each in evaluations]
-        with self.storage.errors():
-            _insert(self.storage, records.evaluations, rows)
+        tries = itertools.count()
+
+        def write() -> None:
+            # No key tells them apart: where an answer got lost, those that are there are left out.
+            known = self._known(stage) if next(tries) else set()
+            left = [row for row in rows if (row["allocation"], row["sample"]) not in known]
+            _insert(self.storage, records.evaluations, left)
+
+        patiently(self.storage, write)
+
+    def _known(self, stage: str) -> set[tuple[str, str]]:
+        """The evaluations of a stage that are kept."""
+        of = records.evaluations.c
+        query = select(of.allocation, of.sample).where(of.study == self.study, of.stage == stage)
+        with self.storage.engine.connect() as connection:
+            return {(row.allocation, row.sample) for row in connection.execute(query)}
 
 
 def write_work(storage: Storage, study: str, arm: str, seed: int, found: Found) -> None:

@@ -3,27 +3,42 @@
 Names and numbers are all that reaches a worker; it rebuilds task and space from the description.
 """
 
+import logging
 import time
+import traceback
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import optuna
 import torch
 
 from autolora.artifacts.adapter import Adapter
-from autolora.errors import AutoloraError, Diverged, OutOfMemory, StorageUnavailable
+from autolora.errors import AutoloraError, Diverged, OutOfMemory, StorageUnavailable, TakenAway
 from autolora.space.proposal import Proposal
 from autolora.spending import Found
 from autolora.study import confirm as confirming
+from autolora.study import material
 from autolora.study.description import described
 from autolora.study.entries import Outcome, Plan
-from autolora.study.race import INTERRUPTED, SEARCH, Race
+from autolora.study.lease import this_worker
+from autolora.study.preempted import Preempted, preemptible
+from autolora.study.progress import sentence
+from autolora.study.race import SEARCH, Race
+from autolora.study.reasons import INTERRUPTED, PREEMPTED, Kind
+from autolora.study.renewing import renewing
+from autolora.study.retry import again, once
 from autolora.study.session import Session
+from autolora.study.sharing import next_job
+from autolora.study.spool import Result, spooled
 from autolora.study.storage import open_storage
 from autolora.study.store import Store
+from autolora.study.triallog import logged
 from autolora.study.watch import Watch
+from autolora.study.wish import Held, goes_on
 from autolora.study.working import Assigned, account_of, do, work_of
 from autolora.training.curve import Ledger
 from autolora.training.fit import Fit, Run, train
@@ -31,49 +46,63 @@ from autolora.training.meter import peak_bytes
 from autolora.training.shared import Shared
 
 Listen = Callable[[Mapping[str, Any]], None]
+_log = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.2  # between looks at another worker that trains the same configuration
 
 
 def search(payload: Mapping[str, Any], listen: Listen) -> None:
-    """Asks for trials and trains them until the budget is spent."""
+    """Asks for trials and trains them until the budget is spent, or the study is stopped.
+
+    A payload with `most` is one for so many trials and no more; one with `joins` is that of a
+    worker from elsewhere, whose data may be others.
+    """
     worker = Worker.of(payload, listen)
-    study = worker.race.optuna_study()
-    while True:
-        worker.store.reclaim()
-        asked = worker.race.ask(study)
-        if asked is None:
-            return
-        worker.run(*asked)
+    (material.check if payload.get("joins") else material.note)(worker.session, worker.store)
+    with worker.renewing(), preemptible():
+        worker.search(payload.get("most"))
 
 
 def confirm(payload: Mapping[str, Any], listen: Listen) -> None:
-    """Measures this worker's share of the finished arms on the test split."""
+    """Measures finished arms on the test split, those that no other worker is at."""
     worker = Worker.of(payload, listen)
     jobs = confirming.jobs(worker.session.spec, worker.store.results())
-    for job in jobs[payload["worker"] :: payload["workers"]]:
-        worker.say("step", what=f"confirm {job.arm}, seed {job.seed}", share=0.0)
-        measured = confirming.measure(worker.session, worker.store, job, worker.shared)
-        worker.say("confirmed", arm=job.arm, seed=job.seed, metrics=measured)
+    while worker.goes_on():
+        with next_job(worker.store, jobs) as job:
+            if job is None:
+                return
+            worker.measure(job)
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker at its study."""
+    """A worker at its study.
+
+    `stopped` says at each evaluation whether somebody else gave up the trial, as a scheduler may.
+    """
 
     session: Session
     store: Store
     listen: Listen
     number: int
     shared: Shared = field(default_factory=Shared)
+    folder: Path | None = None
+    stopped: Callable[[], bool] = _never
 
     @classmethod
     def of(cls, payload: Mapping[str, Any], listen: Listen) -> "Worker":
         """A worker from what the parent sent."""
         spec = described(payload["description"])
-        store = Store(open_storage(payload["url"], create=False), spec.name)
+        storage = again(partial(open_storage, payload["url"], create=False))
+        store = Store(storage, spec.name, spec.backend.tenure)
         session = Session(spec, payload["allow_code"])
         layers = frozenset(target.layer for target in session.space.targets)
-        return cls(session, store, listen, payload["worker"], Shared(layers=layers))
+        number = payload.get("number", payload["worker"])
+        folder = Path(payload["folder"]) if payload.get("folder") else None
+        return cls(session, store, listen, number, Shared(layers=layers), folder)
 
     @cached_property
     def race(self) -> Race:
@@ -81,27 +110,90 @@ class Worker:
         return Race(self.session, self.store, self.number)
 
     def say(self, event: str, **data: Any) -> None:
-        """Tells the parent."""
-        self.listen({"event": event, "worker": self.number, **data})
+        """Tells the parent, and the log."""
+        told = {"event": event, "worker": self.number, **data}
+        if line := sentence(told) or told.get("what"):
+            _log.info("%s", line)
+        self.listen(told)
+
+    def search(self, most: int | None = None) -> None:
+        """Does trials, so many at most, until the budget is spent or the study is stopped."""
+        study = self.race.optuna_study()
+        ran = 0
+        while most is None or ran < most:
+            self.store.reclaim()
+            try:
+                asked = self.race.ask(study)
+            except Held:
+                if not self.goes_on():
+                    return
+                continue
+            if asked is None:
+                return
+            self.run(*asked)
+            ran += 1
+
+    def renewing(self) -> AbstractContextManager[None]:
+        """Inside, this worker's trials stay its own."""
+        return renewing(self.store.storage, self.store.name, self.store.tenure)
+
+    def goes_on(self) -> bool:
+        """Waits while the study is paused; False if it is stopped."""
+        return goes_on(self.store, lambda text: self.say("waits", text=text))
+
+    def measure(self, job: confirming.Job) -> None:
+        """Measures a finished arm on the test split."""
+        self.say("step", what=f"confirm {job.arm}, seed {job.seed}", share=0.0)
+        measured = confirming.measure(self.session, self.store, job, self.shared)
+        self.say("confirmed", arm=job.arm, seed=job.seed, metrics=measured)
 
     def run(self, trial: optuna.Trial, job: Proposal | Assigned) -> None:
         """Does a trial, or reuses the result of an equal one, and stores what came of it."""
+        with logged(self.folder, trial.number), self.renewing():
+            _log.info("trial %d at %s", trial.number, this_worker())
+            self._run(trial, job)
+
+    def _run(self, trial: optuna.Trial, job: Proposal | Assigned) -> None:
+        plan = self._plan(trial, job)
         try:
-            plan = self._plan(trial, job)
             other = self._claim(trial.number, plan)
-            if other is not None:
-                self.store.reuse(trial.number, other)
-                self._told(trial.number, plan, reused_from=other)
-                return
-            if isinstance(job, Assigned):
-                outcome, adapter = self._work(trial.number, plan, job)
+            if other is None:
+                plan = self._do(trial, plan, job)
             else:
-                outcome, adapter = self._train(trial, plan, job)
-            self.store.finish(trial.number, outcome, adapter)
-        except KeyboardInterrupt:
-            self.store.release(trial.number, INTERRUPTED)
+                self._reuse(trial.number, other)
+        except KeyboardInterrupt as interrupt:
+            reason = PREEMPTED if isinstance(interrupt, Preempted) else INTERRUPTED
+            with once(), suppress(StorageUnavailable):  # a lease that is not given back runs out
+                self.store.release(trial.number, reason)
             raise
-        self._told(trial.number, outcome.plan or plan)
+        except TakenAway as error:
+            _log.warning("%s", error)
+            return
+        self._told(trial.number, plan, reused_from=other)
+
+    def _reuse(self, number: int, other: int) -> None:
+        if not self.store.reuse(number, other):
+            raise TakenAway(number)
+
+    def _do(self, trial: optuna.Trial, plan: Plan, job: Proposal | Assigned) -> Plan:
+        """Does a trial and stores what came of it; gives its plan, as it is known then.
+
+        Raises:
+            TakenAway: if it is not this worker's any more.
+        """
+        stopped = self.stopped if plan.arm == SEARCH else _never
+        watch = Watch(trial, plan, self.store, self.session, self.say, stopped)
+        if isinstance(job, Assigned):
+            outcome, adapter = self._work(trial.number, plan, job)
+        else:
+            outcome, adapter = self._train(watch, job)
+        number, points = trial.number, watch.points()
+        where = self.store.storage.where
+        with spooled(Result(where, self.store.name, number, plan, outcome, points), adapter):
+            kept = self.store.finish(number, outcome, adapter, points)
+        if not kept:
+            raise TakenAway(number)
+        return outcome.plan or plan
 
     def _plan(self, trial: optuna.Trial, proposal: Proposal | Assigned) -> Plan:
         if isinstance(proposal, Assigned):
@@ -123,16 +215,14 @@ class Worker:
             self.store.reclaim()
         return claim.trial if claim.state == "finished" else None
 
-    def _train(
-        self, trial: optuna.Trial, plan: Plan, proposal: Proposal
-    ) -> tuple[Outcome, Adapter | None]:
-        """Trains an allocation from its start."""
+    def _train(self, watch: Watch, proposal: Proposal) -> tuple[Outcome, Adapter | None]:
+        """Trains an allocation, from its start or from where an earlier attempt was left."""
 
         def train_it() -> tuple[Outcome, Adapter | None]:
-            fitted = self._fit(trial, plan, proposal)
+            fitted = self._fit(watch, proposal)
             if fitted.stopped:
                 return Outcome("pruned", fitted.ledger, (), fitted.loss, fitted.metrics), None
-            values = self._objectives(fitted.metrics, plan)
+            values = self._objectives(fitted.metrics, watch.plan)
             outcome = Outcome("complete", fitted.ledger, values, fitted.loss, fitted.metrics)
             return outcome, fitted.adapter
 
@@ -173,19 +263,21 @@ class Worker:
             parameters=allocation.parameters(self.session.space.targets),
         )
 
-    def _fit(self, trial: optuna.Trial, plan: Plan, proposal: Proposal) -> Fit:
+    def _fit(self, watch: Watch, proposal: Proposal) -> Fit:
         """Trains; where memory does not suffice, again with batches in smaller parts.
 
         What was found out about the memory is kept in the study, for all its workers.
         """
-        spec = self.session.spec
+        spec, number = self.session.spec, watch.trial.number
         run = Run(self.session.task, proposal, spec.training, spec.seed)
+        start = self.store.stands(number, watch.plan.digest) if watch.resumes else None
+        keep = watch.keep if self.store.tenure.checkpoint_bytes else None
         lost: list[Ledger] = []
         while True:
-            watch = Watch(trial, plan, self.store, self.session, self.say)
+            watch.start(start)
             self.shared.parts = self.store.parts()
             try:
-                fitted = train(run, self.shared, watch)
+                fitted = train(run, self.shared, watch, start, keep)
             except OutOfMemory as error:
                 if error.parts >= spec.training.batch_size:
                     raise
@@ -193,7 +285,7 @@ class Worker:
             else:
                 return replace(fitted, ledger=sum(lost, fitted.ledger))
             self.store.divide(2 * self.shared.parts)
-            self.say("memory", trial=trial.number, parts=2 * self.shared.parts)
+            self.say("memory", trial=number, parts=2 * self.shared.parts)
 
     def _objectives(self, metrics: Mapping[str, float], plan: Plan) -> tuple[float, ...]:
         objective = self.session.spec.objective
@@ -212,6 +304,7 @@ class Worker:
             reason=row.reason,
             seconds=row.seconds,
             reused_from=reused_from,
+            numbers={**row.metrics, "parameters": plan.parameters},
         )
 
 
@@ -222,8 +315,23 @@ def _or_failed(
     began = time.monotonic()
     try:
         return attempt()
-    except StorageUnavailable:
+    except (StorageUnavailable, TakenAway):
         raise
-    except (AutoloraError, RuntimeError, ValueError, ArithmeticError) as error:
-        reason = "diverged" if isinstance(error, Diverged) else f"error: {error}"
-        return Outcome("failed", Ledger(0, time.monotonic() - began, 0), reason=reason), None
+    except Exception as error:
+        kind, reason = _why(error)
+        _log.warning("failed: %s", reason, exc_info=error if kind == "bug" else None)
+        ledger = Ledger(0, time.monotonic() - began, 0)
+        return Outcome("failed", ledger, reason=reason, kind=kind), None
+
+
+def _why(error: Exception) -> tuple[Kind, str]:
+    """The kind of a failure, and its reason in one line; of a bug with where it was raised."""
+    if isinstance(error, Diverged):
+        return "diverged", "diverged"
+    if isinstance(error, OutOfMemory):
+        return "out of memory", f"error: {error}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    said = str(error) or type(error).__name__
+    if not isinstance(error, AutoloraError):
+        said = f"{type(error).__name__}: {said}"
+    return "bug", f"error: {said} ({Path(last.filename).name}:{last.lineno} in {last.name})"

@@ -1,5 +1,7 @@
 """The best checkpoint of a run: the trained tensors only."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -30,6 +32,16 @@ class Best:
             self._evaluated = evaluated
             self._since = 0
             self._kept = [p.detach().clone() for p in self._parameters]
+
+    def take(self, kept: Sequence[Tensor], evaluated: Evaluated, since: int) -> None:
+        """Goes on from the state of another."""
+        self._evaluated, self._since = evaluated, since
+        pairs = zip(kept, self._parameters, strict=True)
+        self._kept = [tensor.to(p.device, copy=True) for tensor, p in pairs]
+
+    def state(self) -> tuple[tuple[Tensor, ...], Evaluated, int]:
+        """The best tensors on the CPU, their evaluation, and how many came after it."""
+        return tuple(t.to("cpu", copy=True) for t in self._kept), self.evaluated, self._since
 
     def stale(self, patience: int | None) -> bool:
         """Whether the latest evaluations, `patience` of them, brought nothing better."""

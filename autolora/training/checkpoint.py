@@ -1,6 +1,6 @@
 """A run in the middle: all that it needs to go on exactly as if it had never stopped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,15 +38,23 @@ class Checkpoint:
 
     def to_bytes(self) -> bytes:
         """The checkpoint as safetensors."""
-        tensors = {f"parameter.{i}": t.contiguous() for i, t in enumerate(self.parameters)}
-        for i, (first, second) in enumerate(self.moments):
-            tensors |= {f"first.{i}": first.contiguous(), f"second.{i}": second.contiguous()}
-        return save({**tensors, "generator": self.generator, "step": torch.tensor(self.step)})
+        return save(self.tensors())
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Checkpoint":
         """The checkpoint that `to_bytes` wrote."""
-        found = load(content)
+        return cls.of_tensors(load(content))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor under the key it has in a file."""
+        tensors = {f"parameter.{i}": t.contiguous() for i, t in enumerate(self.parameters)}
+        for i, (first, second) in enumerate(self.moments):
+            tensors |= {f"first.{i}": first.contiguous(), f"second.{i}": second.contiguous()}
+        return {**tensors, "generator": self.generator, "step": torch.tensor(self.step)}
+
+    @classmethod
+    def of_tensors(cls, found: Mapping[str, Tensor]) -> "Checkpoint":
+        """The checkpoint that gave these tensors."""
         count = sum(name.startswith("parameter.") for name in found)
         moments = [(found[f"first.{i}"], found[f"second.{i}"]) for i in range(count)
                    if f"first.{i}" in found]  # fmt: skip

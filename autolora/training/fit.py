@@ -19,6 +19,7 @@ from autolora.training.device import choose
 from autolora.training.loop import Loop, Span
 from autolora.training.memory import ran_out
 from autolora.training.meter import Meter
+from autolora.training.midway import Midway
 from autolora.training.modes import without_dropout
 from autolora.training.seeds import DROPOUT, derived, seeded
 from autolora.training.settings import TrainingSettings
@@ -27,6 +28,7 @@ from autolora.training.task import Task
 from autolora.training.treatment import Plain, Treats
 
 Watch = Callable[[CurvePoint], bool]
+Keep = Callable[[Midway], None]
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,11 @@ def fit(
 
 
 def train(
-    run: Run, shared: Shared, watch: Watch | None = None, start: Checkpoint | None = None
+    run: Run,
+    shared: Shared,
+    watch: Watch | None = None,
+    start: Checkpoint | Midway | None = None,
+    keep: Keep | None = None,
 ) -> Fit:
     """Trains an adapter as one of several runs of a process.
 
@@ -107,7 +113,9 @@ def train(
         run: What is trained.
         shared: What the runs of this process have in common.
         watch: Called at each evaluation; True ends the run.
-        start: Where the run stood when it was left; it goes on from there, and counts from there.
+        start: Where the run stood when it was left; it goes on from there. From a checkpoint it
+            counts from there; from an evaluation, all that was found before is part of it.
+        keep: Called at each evaluation but the last with where the run stands then.
 
     Raises:
         Diverged: if a loss is not finite any more.
@@ -116,7 +124,7 @@ def train(
     """
     meter = Meter(choose(run.settings.device))
     with _within_memory(run, shared, meter):
-        return _fit(_Prepared.of(run, shared, meter), meter, watch, Span(start))
+        return _fit(_Prepared.of(run, shared, meter), meter, _Around(watch, start, keep))
 
 
 def begin(run: Run, shared: Shared, until: int) -> Begun:
@@ -152,24 +160,49 @@ def _within_memory(run: Run, shared: Shared, meter: Meter) -> Iterator[None]:
         raise OutOfMemory(run.settings.batch_size, shared.parts, reason, meter.ledger())
 
 
-def _fit(prepared: _Prepared, meter: Meter, watch: Watch | None, span: Span) -> Fit:
-    run, loop = prepared.run, prepared.loop
-    curve: list[CurvePoint] = []
+@dataclass(frozen=True)
+class _Around:
+    """What a run comes from and tells; see `train`."""
+
+    watch: Watch | None
+    start: Checkpoint | Midway | None
+    keep: Keep | None
+
+    @property
+    def midway(self) -> Midway | None:
+        """The evaluation that it goes on from."""
+        return self.start if isinstance(self.start, Midway) else None
+
+    @property
+    def span(self) -> Span:
+        """The part of the run that is trained now."""
+        return Span(self.start.place if isinstance(self.start, Midway) else self.start)
+
+
+def _fit(prepared: _Prepared, meter: Meter, around: _Around) -> Fit:
+    run, loop, midway = prepared.run, prepared.loop, around.midway
+    curve = list(midway.curve) if midway else []
+    before = midway.ledger if midway else Ledger(0, 0.0, 0)
     stopped = False
     with seeded(run.seed, meter.device):
         torch.manual_seed(derived(run.seed, DROPOUT))  # the factors drew more or fewer numbers
         best = Best(loop.treatment)
-        for evaluated in loop.evaluations(run.proposal.learning_rate, meter, span):
+        if midway:
+            best.take(midway.best, midway.evaluated, midway.since)
+        for evaluated in loop.evaluations(run.proposal.learning_rate, meter, around.span):
             curve.append(evaluated.point)
             best.keep_if_better(evaluated)
-            stopped = watch is not None and watch(evaluated.point)
+            stopped = around.watch is not None and around.watch(evaluated.point)
             if stopped or best.stale(run.settings.patience):
                 break
+            if around.keep and loop.stands and evaluated.point.step < run.settings.steps:
+                spent = before + meter.ledger()
+                around.keep(Midway(loop.stands(), *best.state(), tuple(curve), spent))
         best.restore()
         loop.treatment.finish()
     kept = best.evaluated
     adapter = Adapter.capture(prepared.attached.model)
-    ledger = meter.ledger()
+    ledger = before + meter.ledger()
     return Fit(adapter, kept.point.valid_loss, kept.metrics, tuple(curve), ledger, stopped)
 
 

@@ -2,8 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -50,7 +51,8 @@ class Loop:
 
     `parts` says into how many smaller ones each batch is divided, beside what the settings say;
     `around` gives, for a split, the context in which each batch goes through the model.
-    `reached` is where the run stands once its span has ended.
+    `reached` is where the run stands once its span has ended; `stands` gives that at an evaluation,
+    while there is something to train.
     """
 
     task: Task
@@ -61,6 +63,7 @@ class Loop:
     parts: int = 1
     around: Mapping[Split, Around] | None = None
     reached: Checkpoint | None = field(default=None, init=False)
+    stands: Callable[[], Checkpoint] | None = field(default=None, init=False)
 
     @property
     def _device(self) -> torch.device:
@@ -96,7 +99,9 @@ class Loop:
             if step in settings.evaluation_steps and span.until is None:
                 train_loss = _mean(losses, step, rate)
                 losses.clear()
-                yield self._evaluated(step, train_loss, rate, meter)
+                evaluated = self._evaluated(step, train_loss, rate, meter)
+                self.stands = partial(Checkpoint.of, step, parameters, optimizer)
+                yield evaluated
         if losses:
             _mean(losses, last, rate)
         if span.until is not None:

@@ -3,11 +3,13 @@
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,15 @@ from autolora.cli import (
     app,
     arithmetic,
     explaining,
+    exporting,
     look,
     pages,
     planning,
     results,
     search,
     starting,
+    steering,
+    watching,
 )
 
 Place = Any  # of conftest.py
@@ -33,12 +38,15 @@ REGISTERED = (
     adapters,
     arithmetic,
     explaining,
+    exporting,
     look,
     pages,
     planning,
     results,
     search,
     starting,
+    steering,
+    watching,
 )
 COMMANDS = [
     (found.name or found.callback.__name__,) for found in app.registered_commands if found.callback
@@ -62,7 +70,9 @@ def ids(commands: list[tuple[str, ...]]) -> list[str]:
 
 # In the order that they need.
 WRITERS = ("init", "export", "apply", "merge", "resize", "stack", "extract")
-PLAIN = [c for c in COMMANDS if c[0] not in ("dashboard", "search", *WRITERS)]
+STEERING = ("pause", "stop", "resume")
+SERVERS = ("dashboard", "metrics")
+PLAIN = [c for c in COMMANDS if c[0] not in ("search", *SERVERS, *WRITERS, *STEERING)]
 
 
 @pytest.fixture(autouse=True)
@@ -94,15 +104,22 @@ def test_every_command_is_known() -> None:
         "extract",
         "init",
         "leaderboard",
+        "logs",
         "merge",
+        "metrics",
+        "pause",
         "plan",
         "report",
         "resize",
+        "resume",
         "search",
         "space",
         "stack",
+        "status",
+        "stop",
         "targets",
         "trials",
+        "worker",
     ]
     for command in [(), ("assets",)]:
         shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
@@ -134,6 +151,21 @@ def test_commands_that_write(finished: Place, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.filterwarnings("default")
+def test_commands_that_steer(
+    finished: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a copy: others work on the finished one."""
+    shutil.copytree(finished.folder, tmp_path / "copy")
+    address = f"sqlite:///{tmp_path}/copy/study.db"
+    copy = replace(finished, folder=tmp_path / "copy", variables={"AUTOLORA_STORAGE": address})
+    for command in STEERING:
+        ran = copy(*example((command,)))
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.startswith("digits ")
+        assert as_json(copy, monkeypatch, example((command,)))["study"] == "digits"
+
+
+@pytest.mark.filterwarnings("default")
 def test_search_goes_on_with_a_finished_study(
     finished: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,9 +190,10 @@ def test_what_programs_read(finished: Place, monkeypatch: pytest.MonkeyPatch) ->
     assert {row["arm"] for row in rows} == {"head only", "uniform 1", "search"}
 
 
-def test_dashboard_starts_and_stops(finished: Place) -> None:
-    words = example(("dashboard",))
-    assert words[-2:] == ["--port", "8080"]
+@pytest.mark.parametrize(("name", "port"), [("dashboard", "8080"), ("metrics", "9464")])
+def test_servers_start_and_stop(finished: Place, name: str, port: str) -> None:
+    words = example((name,))
+    assert words[-2:] == ["--port", port]
     command = [str(Path(sys.executable).with_name("autolora")), *words[:-1], "0"]
     served = subprocess.Popen(
         command,

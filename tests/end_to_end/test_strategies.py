@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 import autolora
+from autolora.artifacts.folder import read
 from autolora.errors import UsageError
+from autolora.plots.figures import pareto
 from autolora.plots.verdict import verdict
+from autolora.study.explain import explain
 from autolora.study.session import Session
 from autolora.study.study import Study
 from autolora.study.working import terms_of
@@ -102,3 +105,30 @@ def test_trials_are_refused_where_none_are_counted(settings: dict[str, Any]) -> 
     spec = described({**settings, "task": TASK, "space": SPACE})
     with pytest.raises(UsageError, match=r"nest counts no trials; give budget\.ft"):
         spec.with_trials(5)
+
+
+def test_a_front_can_be_looked_at_and_each_size_exported(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    how = {
+        "strategy": {"name": "pareto", "fractions": [0.5]},
+        "budget": {"ft": 8.0, "uniform_rank": 2},
+        "confirm": {"seeds": 1},
+        "baselines": {},
+    }
+    study = autolora.search(TASK, SPACE, **{**settings, **how})
+
+    results, best = study.results(), study.arm("search")
+    small, whole = explain(results, best.trial, best.adapter).front
+    assert (whole.parameters, whole.loss) == (best.trial.parameters, best.trial.loss)
+    assert small.parameters < whole.parameters
+    shown = pareto.data(results)
+    assert {point.parameters for point in shown.search} == {small.parameters, whole.parameters}
+
+    study.export(tmp_path / "small", parameters=small.parameters)
+    written = read(tmp_path / "small", Session(study.spec).model)
+    assert written.digest == small.digest
+    assert written.parameters == small.parameters
+    with pytest.raises(UsageError, match=rf"at most 1 parameters; there are {small.parameters:,}"):
+        study.export(tmp_path / "none", parameters=1)
+    assert not (tmp_path / "none").exists()

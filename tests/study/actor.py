@@ -5,9 +5,15 @@ import time
 
 import made
 import optuna
+import stepping
 
+from autolora.errors import TakenAway
+from autolora.study.lease import Tenure
+from autolora.study.renewing import renewing
 from autolora.study.storage import open_storage
 from autolora.study.store import Store
+from autolora.study.study import Study
+from autolora.training.curve import CurvePoint
 
 
 def say(word: object) -> None:
@@ -43,6 +49,42 @@ def half(store: Store) -> None:
     store.claim(number, made.plan("same"))
     with store.storage.engine.begin() as connection:
         trials.write_outcome(connection, store.name, number, made.outcome(0.25))
+
+
+def frozen(store: Store) -> None:
+    """Holds a trial for two seconds at a time, and has its result at a signal."""
+    store.tenure = Tenure(lease_seconds=2.0)
+    study = store.optuna_study(optuna.samplers.RandomSampler(seed=1))
+    with renewing(store.storage, store.name, store.tenure):
+        number = store.ask(study, made.DISTRIBUTIONS).number
+        store.claim(number, made.plan("same"))
+        say("ready")
+        sys.stdin.readline()
+        points = [CurvePoint(1, 1.0, 1.0, 1e-3)]
+        say(store.curve(number, points))
+        say(store.keep(number, "same", made.midway()))
+        say(store.finish(number, made.outcome(0.1), made.adapter(1)))
+        try:
+            store.claim(number, made.plan("same"))
+        except TakenAway as error:
+            say(error)
+
+
+def lock(store: Store) -> None:
+    """Keeps the database locked from one signal to the next."""
+    with store.storage.engine.connect() as connection:
+        say("ready")
+        while sys.stdin.readline():
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            say("locked")
+            sys.stdin.readline()
+            connection.rollback()
+            say("open")
+
+
+def run(store: Store) -> None:
+    """Runs the study of stepping.py in this process."""
+    Study.create(stepping.spec(), storage=store.storage.url, allow_code=True).run()
 
 
 def queue(store: Store) -> None:

@@ -1,5 +1,6 @@
 """A study in a real SQLite file, and other processes that work on it."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -12,13 +13,21 @@ from made import NAME, Act, record
 
 from autolora.study.storage import open_storage
 from autolora.study.store import Store
+from tests.postgres import Server
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-@pytest.fixture
-def address(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/study.db"
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of each kind; `sqlite_only` of made.py leaves the other one out."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/study.db"
+        return
+    server: Server = request.getfixturevalue("postgres")
+    fresh = server.fresh()
+    yield fresh
+    server.drop(fresh)
 
 
 @pytest.fixture
@@ -64,3 +73,14 @@ def act(address: str) -> Iterator[Act]:
     for actor in started:
         actor.kill()
         actor.communicate()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    libc = ctypes.CDLL(None, use_errno=True)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if libc.mount(b"none", bytes(disk), b"tmpfs", 0, b"size=1m"):
+        pytest.skip("mounting a file system is not allowed here")
+    yield disk
+    libc.umount2(bytes(disk), 2)

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import optuna
 import pytest
-from made import DISTRIBUTIONS, NAME, plan
+from made import DISTRIBUTIONS, NAME, plan, ran, record
 from sqlalchemy import update
 
-from autolora.study.doctor import checks, combinations
+from autolora.study.doctor import checks, clear_orphans, combinations
 from autolora.study.records import attempts
 from autolora.study.store import Store
 
@@ -18,7 +18,7 @@ def test_a_machine_and_a_study_in_order(store: Store, study: optuna.Study, tmp_p
     store.claim(store.ask(study, DISTRIBUTIONS).number, plan("a"))
     found = {check.name: check for check in checks(store.storage.url, tmp_path / "cache")}
     assert [name for name, check in found.items() if not check.ok] == []
-    assert "schema 0002, 1 studies" in found["storage"].message
+    assert "schema 0003, 1 studies" in found["storage"].message
     assert found["trials"].message == "1 trials of digits are running"
     assert not (tmp_path / "cache").exists()
 
@@ -38,7 +38,23 @@ def test_what_belongs_to_no_study_is_reported(
     store: Store, study: optuna.Study, tmp_path: Path
 ) -> None:
     optuna.delete_study(study_name=NAME, storage=store.storage.optuna)
-    assert "gone of: digits" in failing(store.storage.url, tmp_path)["orphans"]
+    Store(store.storage, "other").create(record())
+    assert "gone of: digits;" in failing(store.storage.url, tmp_path)["orphans"]
+
+
+def test_what_belongs_to_no_study_is_cleared_and_nothing_else(
+    store: Store, study: optuna.Study, tmp_path: Path
+) -> None:
+    other = Store(store.storage, "other")
+    other.create(record())
+    ran(other, other.optuna_study(optuna.samplers.RandomSampler(seed=0)), 0.5, plan("a"))
+    ran(store, study, 0.5, plan("a"))
+    optuna.delete_study(study_name=NAME, storage=store.storage.optuna)
+    assert clear_orphans(store.storage.url) == [NAME]
+    assert clear_orphans(store.storage.url) == []
+    assert failing(store.storage.url, tmp_path) == {}
+    assert len(other.results().trials) == 1
+    assert not store.exists()
 
 
 def test_a_database_that_does_not_open_is_reported_and_one_to_come_is_not(tmp_path: Path) -> None:

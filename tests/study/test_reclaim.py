@@ -3,12 +3,12 @@ import subprocess
 import time
 
 import optuna
-from made import DISTRIBUTIONS, Act, outcome, plan, ran
+from made import DISTRIBUTIONS, YOUNG, Act, outcome, plan, ran
 from optuna.trial import TrialState
 from sqlalchemy import update
 
 from autolora.study import lease
-from autolora.study.reclaim import MOST_ATTEMPTS, SILENT_SECONDS
+from autolora.study.lease import Tenure
 from autolora.study.records import attempts
 from autolora.study.store import Store
 
@@ -98,31 +98,46 @@ def test_a_trial_asked_for_elsewhere_has_a_minute_to_be_bound(
     assert store.finish(young, outcome(0.5))
 
 
-def test_a_worker_on_another_host_is_gone_when_it_was_silent_for_long(
+def test_a_worker_on_another_host_is_gone_when_its_lease_has_run_out(
     store: Store, study: optuna.Study
 ) -> None:
+    store.tenure = YOUNG
     number = store.ask(study, DISTRIBUTIONS).number
-    for seen, expected in ((time.time(), []), (time.time() - SILENT_SECONDS - 1, [number])):
+    for until, expected in ((time.time() + 1, []), (time.time() - 1, [number])):
         with store.storage.engine.begin() as connection:
-            connection.execute(update(attempts).values(worker="elsewhere:1:1", seen=seen))
+            connection.execute(update(attempts).values(worker="elsewhere:1:1", lease_until=until))
+        assert store.reclaim() == expected
+    assert store.results().trials[number].reason == "lease expired"
+
+
+def test_an_attempt_from_before_there_were_leases_has_an_hour(
+    store: Store, study: optuna.Study
+) -> None:
+    store.tenure = YOUNG
+    number = store.ask(study, DISTRIBUTIONS).number
+    for seen, expected in ((time.time(), []), (time.time() - 3601, [number])):
+        with store.storage.engine.begin() as connection:
+            worker = {"worker": "elsewhere:1:1", "lease_until": None, "seen": seen}
+            connection.execute(update(attempts).values(worker))
         assert store.reclaim() == expected
 
 
 def test_what_ends_its_worker_each_time_is_given_up(store: Store, study: optuna.Study) -> None:
     study.enqueue_trial({"rank.all": 2})
-    for _ in range(MOST_ATTEMPTS):
+    store.tenure = Tenure(retries=2)
+    for _ in range(3):
         number = store.ask(study, DISTRIBUTIONS).number
         with store.storage.engine.begin() as connection:
             gone = lease.this_worker().rpartition(":")[0] + ":1"
             connection.execute(update(attempts).values(worker=gone))
         assert store.reclaim() == [number]
     assert study.get_trials(states=(TrialState.WAITING,)) == []
-    assert "given up after 5 attempts" in (store.results().trials[-1].reason or "")
+    assert "given up after 3 attempts" in (store.results().trials[-1].reason or "")
 
 
 def test_an_interruption_is_no_attempt(store: Store, study: optuna.Study) -> None:
     study.enqueue_trial({"rank.all": 2})
-    for _ in range(MOST_ATTEMPTS + 1):
+    for _ in range(6):
         store.release(store.ask(study, DISTRIBUTIONS).number)
     assert study.trials[-1].state is TrialState.WAITING
     assert study.trials[-1].user_attrs["attempt"] == 1

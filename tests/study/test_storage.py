@@ -3,13 +3,11 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import optuna
 import pytest
-from made import DISTRIBUTIONS, NAME, adapter, outcome, plan, record
+from made import DISTRIBUTIONS, NAME, adapter, filled, outcome, plan, record, sqlite_only
 
 from autolora.errors import (
     AutoloraError,
@@ -92,6 +90,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path, create: bool) 
     assert content(tmp_path) == before
 
 
+@sqlite_only
 def test_a_damaged_database_is_one_sentence(store: Store, address: str) -> None:
     store.storage.close()
     path = Path(address.removeprefix("sqlite:///"))
@@ -105,7 +104,7 @@ def test_a_damaged_database_is_one_sentence(store: Store, address: str) -> None:
 def test_a_newer_schema_is_refused(store: Store, address: str, create: bool) -> None:
     with store.storage.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE autolora_alembic_version SET version_num = '9999'")
-    with pytest.raises(NewerDatabase, match="schema 9999, this one knows 0002"):
+    with pytest.raises(NewerDatabase, match="schema 9999, this one knows 0003"):
         open_storage(address, create=create)
 
 
@@ -122,6 +121,11 @@ def test_optuna_tables_of_another_version_are_refused(store: Store, address: str
     [
         "study.db",
         "mysql://root@host/x",
+        "postgresql://root@host/x",
+        "postgres://root@host/x",
+        "postgresql+psycopg2://root@host/x",
+        "postgresql+psycopg://root@host/x?pool_size=many",
+        "postgresql+psycopg://root@host/x?statement_timeout=-1",
         "sqlite://",
         "sqlite:///:memory:",
         "://",
@@ -184,29 +188,9 @@ def test_the_representation_of_a_storage_shows_no_address(store: Store) -> None:
 MS_RDONLY, MS_REMOUNT = 1, 32
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    libc = ctypes.CDLL(None, use_errno=True)
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if libc.mount(b"none", bytes(disk), b"tmpfs", 0, b"size=1m"):
-        pytest.skip("mounting a file system is not allowed here")
-    yield disk
-    libc.umount2(bytes(disk), 2)
-
-
 def made_read_only(disk: Path) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.mount(b"none", bytes(disk), b"tmpfs", MS_REMOUNT | MS_RDONLY, b"size=1m") == 0
-
-
-def filled(disk: Path) -> Path:
-    rest = disk / "rest"
-    with rest.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(b"x" * 4096)
-    assert os.statvfs(disk).f_bavail == 0
-    return rest
 
 
 def test_a_full_disk_leaves_nothing_behind(small_disk: Path) -> None:

@@ -7,6 +7,7 @@ from autolora.lora.allocation import Allocation
 from autolora.space.proposal import Proposal
 from autolora.training.checkpoint import Checkpoint
 from autolora.training.fit import Run, begin, train
+from autolora.training.midway import Midway, about
 from autolora.training.settings import TrainingSettings
 from autolora.training.shared import Shared
 from tests.strategies.conftest import Taught
@@ -27,6 +28,24 @@ def test_equal_bits(left: int) -> None:
     both = begun.ledger.example_passes + rest.ledger.example_passes
     late = sum(left >= step for step in SETTINGS.evaluation_steps)
     assert both == whole.ledger.example_passes - late * Taught().examples("valid")
+
+
+@pytest.mark.parametrize("patience", [None, 2])
+def test_a_run_left_at_an_evaluation_is_the_whole_run(patience: int | None) -> None:
+    """Also the best state, which may lie before, and how long nothing better came."""
+    proposal = Proposal(Allocation({"0.weight": 2, "2.weight": 3}), 3e-1)
+    settings = SETTINGS.model_copy(update={"evaluations": 10, "patience": patience})
+    run = Run(Taught(), proposal, settings, 0)
+    stood: list[bytes] = []
+    whole = train(run, Shared(), keep=lambda midway: stood.append(midway.to_bytes({"a": 1})))
+    assert len(stood) == len(whole.curve) - 1
+    assert patience is None or whole.loss < whole.curve[-1].valid_loss, "the best lies before"
+    for content in stood:
+        assert about(content) == {"a": 1}
+        rest = train(run, Shared(), start=Midway.from_bytes(content))
+        assert rest.adapter.digest == whole.adapter.digest
+        assert (rest.loss, rest.metrics, rest.curve) == (whole.loss, whole.metrics, whole.curve)
+        assert rest.ledger.example_passes == whole.ledger.example_passes
 
 
 def test_a_start_is_where_training_begins() -> None:

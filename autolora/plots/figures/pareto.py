@@ -18,6 +18,7 @@ from autolora.plots.look import (
     number,
 )
 from autolora.plots.measure import HEAD_ONLY, SEARCH, Measure, is_uniform, measure, ranking
+from autolora.study.front import front as sizes
 from autolora.study.results import Results
 
 TITLE = "Quality against size"
@@ -71,6 +72,11 @@ def data(results: Results) -> Pareto:
             heads.append(scored.value)
         else:
             beside.setdefault(scored.trial.arm, point)
+    if counts.name == "loss":  # sizes that one trial trained are known by their loss
+        search += [
+            Point(f"{size.chosen}, budget {size.budget:,}", size.parameters, size.loss)
+            for size in sizes(results, SEARCH)[:-1]  # the last is the trial itself
+        ]
     return Pareto(
         measure=counts,
         search=tuple(search),

@@ -1,0 +1,65 @@
+"""Where the storage address of a command comes from, and that its password stays unseen."""
+
+import os
+import re
+import stat
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+FILE = "AUTOLORA_STORAGE_FILE"
+_EXPOSED = (
+    "autolora: the password in --storage is visible in the list of processes; leave it out and "
+    "give it as PGPASSWORD, in ~/.pgpass or by PGSERVICE, or the whole address as AUTOLORA_STORAGE "
+    f"or in a file of mode 600 that {FILE} names"
+)
+
+
+def given(address: str | None) -> str | None:
+    """The address as an option or a variable gives it, else that of the file.
+
+    Raises:
+        StorageFile: if the file cannot be read, or others can read it.
+    """
+    if address is None:
+        path = os.environ.get(FILE)
+        return read(Path(path)) if path else None
+    if holds_password(address) and any(address in word for word in sys.argv):
+        print(_EXPOSED, file=sys.stderr)
+    return address
+
+
+def holds_password(address: str) -> bool:
+    """Whether an address says its password.
+
+    >>> holds_password("postgresql+psycopg://ada:secret@db/studies")
+    True
+    >>> holds_password("postgresql+psycopg://ada@db/studies?application_name=x")
+    False
+    """
+    if not address.startswith("postgresql"):  # others are refused, which is enough to say
+        return False
+    try:
+        return urlsplit(address).password is not None or bool(re.search(r"password=", address))
+    except ValueError:  # it will be refused as no address
+        return False
+
+
+def read(path: Path) -> str:
+    """The address in a file that nobody else may read.
+
+    Raises:
+        StorageFile: if it cannot be read, or others can read it.
+    """
+    from autolora.errors import StorageFile
+
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            raise StorageFile(path, f"others may read it (mode {mode:04o})")
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageFile(path, getattr(error, "strerror", None) or "it is no text") from error
+    if not text:
+        raise StorageFile(path, "it is empty")
+    return text.splitlines()[0].strip()
