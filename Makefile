@@ -6,8 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraint
 export OMP_NUM_THREADS ?= 1
 CELLS ?= tier0-transition/1 tier0-copy/1 tier0-both/1 digits/1
 
-.PHONY: demo test slow models postgres cluster lint types bench-search bench-adapter bench-prefix \
-  browser server clean
+.PHONY: demo test slow models postgres cluster lint types bench-search bench-adapter bench-prefix bench-store \
+  bench-scheduling browser server clean
 
 demo: .venv/demo
 	$(BIN)/autolora search digits --output runs/digits
@@ -44,6 +44,12 @@ bench-adapter: .venv/dev
 bench-prefix: .venv/dev
 	$(BIN)/python -m benchmarks.prefix --write docs/results/prefix.md
 
+bench-store: .venv/dev server
+	$(BIN)/python -m benchmarks.store --write docs/results/scale.md
+
+bench-scheduling: .venv/dev
+	$(BIN)/python -m benchmarks.scheduling
+
 # Goes on where it stopped; hours on two cores.
 bench-search: .venv/dev
 	$(BIN)/python -m benchmarks.search.run $(CELLS)
@@ -55,11 +61,11 @@ browser:
 	  { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 	  echo "no chromium and no way to install it: the browser tests will be skipped"; }
 
-# Debian's PostgreSQL, for the tests that start a server; without it they are skipped, and say so.
+# Debian's PostgreSQL and PgBouncer, for the tests that start a server; without it they are skipped, and say so.
 server:
-	@command -v pg_ctl >/dev/null || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || \
-	  { command -v apt-get >/dev/null && \
-	  { apt-get update -qq && apt-get install -y -qq postgresql >/dev/null; } || \
+	@{ command -v pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl; } >/dev/null 2>&1 && \
+	  command -v pgbouncer >/dev/null || { command -v apt-get >/dev/null && \
+	  { apt-get update -qq && apt-get install -y -qq postgresql pgbouncer >/dev/null; } || \
 	  echo "no PostgreSQL and no way to install it: its tests will be skipped"; }
 
 .venv/python:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -83,7 +84,9 @@ def test_trials_of_a_killed_node_go_on_elsewhere(
         on_it = [n for n, pid in running.items() if _parent(pid) == raylet]
         if event["event"] == "step" and on_it and not killed:
             killed.extend(on_it)
+            pace.write_text("3")  # a worker outlives its node for a moment, and must not end within
             cluster.remove_node(doomed, allow_graceful=False)
+            _wait_for_the_end([running[number] for number in on_it])
             pace.write_text("0")
 
     study.run(kill)
@@ -109,6 +112,12 @@ def test_a_killed_driver_goes_on_with_the_same_command(tmp_path: Path, pace: Pat
     assert again.returncode == 0, said
     check(Study.open("sums", default_url(folder)).results())
     _end(children)
+
+
+def _wait_for_the_end(pids: list[int]) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while any(started(pid) is not None for pid in pids) and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def _drive(folder: Path) -> "subprocess.Popen[str]":
