@@ -37,26 +37,9 @@ def jobs(spec: StudySpec, results: Results) -> tuple[Job, ...]:
     return tuple(
         Job(arm, trial, seed)
         for seed in seeds
-        for arm, trial in best_of_arms(results).items()
+        for arm, trial in results.best_of_arms().items()
         if (arm, seed) not in done
     )
-
-
-def best_of_arms(results: Results) -> dict[str, TrialRow]:
-    """The best complete trial of every arm, by the objective."""
-    best: dict[str, TrialRow] = {}
-    for trial in results.trials:
-        if trial.state != "complete" or trial.loss is None:
-            continue
-        if trial.arm not in best or score(results, trial) < score(results, best[trial.arm]):
-            best[trial.arm] = trial
-    return best
-
-
-def score(results: Results, trial: TrialRow) -> float:
-    """The first objective, less is better."""
-    sign = 1 if results.directions[0] == "minimize" else -1
-    return sign * trial.metrics[results.objective[0]]
 
 
 def measure(session: Session, store: Store, job: Job, shared: Shared) -> dict[str, float]:

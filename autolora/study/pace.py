@@ -180,4 +180,4 @@ def best_trial(results: Results) -> TrialRow | None:
         if trial.state == "complete" and (limit is None or trial.parameters <= limit)
         if results.objective[0] in trial.metrics
     ]
-    return min(fitting, key=lambda trial: confirm.score(results, trial), default=None)
+    return min(fitting, key=results.score, default=None)

@@ -1,7 +1,7 @@
 """What a study found, as plain data: the only thing that plots, reports and tables read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -105,3 +105,31 @@ class Results:
     versions: Mapping[str, str]
     works: tuple[WorkRow, ...] = ()
     losses: tuple[LossRow, ...] = ()
+
+    def best_of_arms(self) -> dict[str, TrialRow]:
+        """The best complete trial of every arm, by the objective."""
+        best: dict[str, TrialRow] = {}
+        for trial in self.trials:
+            if trial.state != "complete" or trial.loss is None:
+                continue
+            if trial.arm not in best or self.score(trial) < self.score(best[trial.arm]):
+                best[trial.arm] = trial
+        return best
+
+    def score(self, trial: TrialRow) -> float:
+        """The first objective of a complete trial, less is better."""
+        sign = 1 if self.directions[0] == "minimize" else -1
+        name = self.objective[0]
+        assert trial.loss is not None, "a complete trial has one"
+        return sign * (trial.loss if name == "loss" else trial.metrics[name])
+
+    def current(self) -> "Results":
+        """Without what was measured of trials that are not the best of their arms any more.
+
+        A study that goes on with more trials finds better ones, which are measured anew.
+        """
+        best = {arm: trial.number for arm, trial in self.best_of_arms().items()}
+        finals = tuple(f for f in self.finals if best.get(f.arm) == f.trial)
+        measured = {(f.arm, f.seed) for f in finals}
+        losses = tuple(row for row in self.losses if (row.arm, row.seed) in measured)
+        return replace(self, finals=finals, losses=losses)

@@ -28,8 +28,8 @@ def key(arm: str, seed: int) -> str:
 
 def left(store: Store, jobs: Sequence[Job]) -> tuple[Job, ...]:
     """The jobs that have no measurement yet."""
-    done = {(final.arm, final.seed) for final in store.finals()}
-    return tuple(job for job in jobs if (job.arm, job.seed) not in done)
+    done = {(final.arm, final.seed, final.trial) for final in store.finals()}
+    return tuple(job for job in jobs if (job.arm, job.seed, job.trial.number) not in done)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def smoke(spec: StudySpec) -> StudySpec:
     """
     training, budget = spec.training, spec.budget
     steps = min(training.steps, _STEPS)
-    limited = budget.uniform_rank is not None or budget.parameters is not None
+    opens = not spec.works and (budget.uniform_rank or budget.parameters) is not None
     small = {
         "name": f"{spec.name[:57]}-smoke",
         "task": _small(spec.task),
@@ -35,8 +35,8 @@ def smoke(spec: StudySpec) -> StudySpec:
             "example_passes": None,
         },
         "baselines": {
-            # Within a budget the largest uniform allocation opens the race in any case.
-            "uniform_ranks": () if limited else spec.baselines.uniform_ranks[:1],
+            # A sampler's race within a budget opens with the largest uniform allocation anyway.
+            "uniform_ranks": () if opens else spec.baselines.uniform_ranks[:1],
             "learning_rates": 1,
         },
         "confirm": {"seeds": 1},

@@ -14,7 +14,7 @@ from autolora.artifacts.adapter import Adapter
 from autolora.artifacts.folder import save
 from autolora.errors import NoFeasibleTrial, NoSuchArm, StorageUnavailable
 from autolora.registry import load
-from autolora.study import confirm, remote
+from autolora.study import remote
 from autolora.study.counted import Counted
 from autolora.study.delivery import deliver_quietly
 from autolora.study.description import StudySpec, described, read_study
@@ -143,7 +143,7 @@ class Study:
             phase("search")
         if self.stopped:
             return False
-        if not confirm.best_of_arms(self.results()):
+        if not self.results().best_of_arms():
             raise NoFeasibleTrial.of(self.spec.name, len(self.results().trials))
         phase("confirm")
         return not self.stopped
@@ -185,7 +185,7 @@ class Study:
             NoSuchArm: if the study has no such arm with a result.
         """
         results = self.results()
-        arms = confirm.best_of_arms(results)
+        arms = results.best_of_arms()
         if name not in arms:
             raise NoSuchArm(name, arms)
         return self._best(results, arms[name])

@@ -7,7 +7,7 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import RowMapping, Table, func, insert, select
+from sqlalchemy import RowMapping, Table, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from autolora.study.entries import StudyRecord
@@ -49,7 +49,7 @@ def results(storage: Storage, study: optuna.Study, record: StudyRecord) -> Resul
         versions=record.versions,
         works=read_works(storage, name),
         losses=read_losses(storage, name),
-    )
+    ).current()
 
 
 def spent(storage: Storage, name: str) -> Ledger:
@@ -65,9 +65,16 @@ def spent(storage: Storage, name: str) -> Ledger:
 
 
 def write_finals(storage: Storage, name: str, rows: Sequence[FinalRow]) -> bool:
-    """Stores measurements on the test split, all or none; the first of an arm and seed stand."""
+    """Stores measurements of a trial on the test split, all or none; the first of a trial stand.
+
+    Those of another trial of the arm at that seed, which was the best before, go.
+    """
     try:
         with storage.engine.begin() as connection:
+            for row in rows:
+                before = (finals.c.arm == row.arm) & (finals.c.seed == row.seed)
+                other = finals.c.trial != row.trial
+                connection.execute(delete(finals).where(finals.c.study == name, before, other))
             connection.execute(insert(finals), [{"study": name, **vars(row)} for row in rows])
     except IntegrityError:
         return False

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import RowMapping, insert, select
+from sqlalchemy import RowMapping, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from torch import Tensor
 
@@ -104,9 +104,12 @@ def read_works(storage: Storage, study: str) -> tuple[WorkRow, ...]:
 
 
 def write_losses(storage: Storage, study: str, arm: str, seed: int, answers: Answers) -> None:
-    """Stores the loss of every test example; the first stands."""
+    """Stores the loss of every test example, in the place of what was measured before."""
     row = {"losses": _blob(answers.losses), "weights": _blob(answers.weights)}
-    _insert(storage, losses, [{"study": study, "arm": arm, "seed": seed, **row}])
+    here = (losses.c.study == study) & (losses.c.arm == arm) & (losses.c.seed == seed)
+    with storage.engine.begin() as connection:
+        connection.execute(delete(losses).where(here))
+        connection.execute(insert(losses).values(study=study, arm=arm, seed=seed, **row))
 
 
 def read_losses(storage: Storage, study: str) -> tuple[LossRow, ...]:

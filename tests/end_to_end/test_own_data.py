@@ -78,6 +78,7 @@ def test_from_nothing_to_an_adapter(made, tmp_path):
     run(tmp_path, "export", "own-smoke", "--to", "found")
     assert (tmp_path / "runs" / "own-smoke" / "report.html").is_file()
     assert any((tmp_path / "found").glob("*.safetensors"))
+    assert "uniform 2" in run(tmp_path, "leaderboard", "own-smoke")
 
 
 def run(folder: Path, *words: str) -> str:

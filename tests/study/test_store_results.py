@@ -1,9 +1,12 @@
 import optuna
 import pytest
+import torch
 from made import DISTRIBUTIONS, adapter, model, outcome, plan, ran, record
 
 from autolora.lora.targets import targets
+from autolora.study.results import FinalRow
 from autolora.study.store import Store
+from autolora.training.answers import Answers
 from autolora.training.curve import Ledger
 
 
@@ -75,3 +78,26 @@ def test_two_objectives_have_no_importance_and_rank_by_the_first(store: Store) -
     assert pareto.results().importance == {}
     assert pareto.results().best == 1
     assert [t.values for t in study.best_trials] == [[0.2, 7.0]]
+
+
+def measured(trial: int, value: float) -> FinalRow:
+    return FinalRow("search", trial, 0, 14, "loss", value, value, value)
+
+
+def test_a_trial_that_is_the_best_no_more_lends_its_measurement_to_none(
+    store: Store, study: optuna.Study
+) -> None:
+    """A study that goes on finds better trials: each is worth what it was measured at itself."""
+    answers = Answers(torch.zeros(2), torch.ones(2))
+    old = ran(store, study, 0.5, plan("a"))
+    store.losses("search", 0, answers)
+    assert store.final(measured(old, 0.6))
+    assert [final.trial for final in store.results().finals] == [old]
+    assert len(store.results().losses) == 1
+
+    new = ran(store, study, 0.3, plan("b"))
+    assert store.results().finals == ()
+    assert store.results().losses == ()
+    assert store.final(measured(new, 0.4))
+    assert not store.final(measured(new, 0.9)), "it was measured before"
+    assert [(final.trial, final.value) for final in store.finals()] == [(new, 0.4)]
