@@ -5,7 +5,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from made import DESCRIPTION, DISTRIBUTIONS, NAME, outcome, plan, record
+from made import DESCRIPTION, DISTRIBUTIONS, NAME, YOUNG, outcome, plan, record
 from sqlalchemy import update
 
 from autolora.spending.journal import Entry
@@ -198,6 +198,7 @@ def test_a_trial_with_its_retries(store: Store, study: optuna.Study, tmp_path: P
     study.enqueue_trial({"rank.all": 2})
     first = store.ask(study, DISTRIBUTIONS).number
     change(store, first, worker="elsewhere:1:1", lease_until=0.0)
+    store.tenure = YOUNG
     assert store.reclaim() == [first]
     second = store.ask(study, DISTRIBUTIONS).number
     store.claim(second, plan("a"))
