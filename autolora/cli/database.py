@@ -17,7 +17,7 @@ app.add_typer(database_app, name="db", epilog="Example: autolora db check")
 
 Of = Annotated[
     str | None,
-    typer.Option("--study", help="The study whose own database is meant, without --storage."),
+    typer.Option("--study", help="The study whose own database is meant, in place of --storage."),
 ]
 
 
@@ -49,8 +49,8 @@ def _address(storage: str | None, study: str | None) -> str:
     from autolora.errors import WhichDatabase
     from autolora.study.location import default_url
 
-    if storage is not None:
-        return storage
-    if study is None:
+    if study is not None:  # said by hand, where the address may be one of the environment
+        return default_url(Path("runs") / study)
+    if storage is None:
         raise WhichDatabase
-    return default_url(Path("runs") / study)
+    return storage

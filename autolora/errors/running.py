@@ -1,10 +1,11 @@
 """What a running study says: its arms, workers, training."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from autolora.errors.database import StorageFailed
-from autolora.errors.kinds import AutoloraError, UsageError, listed
+from autolora.errors.kinds import AutoloraError, StorageUnavailable, UsageError, listed
 
 
 class NoSuchArm(UsageError):
@@ -162,6 +163,16 @@ class TakenAway(AutoloraError):
             f"trial {number} was taken from this worker meanwhile; it is repeated elsewhere, and "
             "what this worker still finds is ignored. If workers are often frozen for long, raise "
             "backend.lease_seconds"
+        )
+
+
+class SpoolFailed(StorageUnavailable):
+    """The folder of results that wait cannot be read or written."""
+
+    def __init__(self, folder: Path, why: str) -> None:
+        super().__init__(
+            f"the results that wait in {folder} cannot be read or written: {why}; free space there "
+            "or make it yours, then call autolora deliver again"
         )
 
 

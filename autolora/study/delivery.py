@@ -2,12 +2,14 @@
 
 import fcntl
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import select
 from sqlalchemy.engine import make_url
@@ -57,7 +59,7 @@ def deliver_quietly(storage: Storage) -> None:
     """Delivers what waits for a database that was just opened; where that fails, it waits on."""
     try:
         done = deliver(storage)
-    except (OSError, StorageUnavailable) as error:
+    except (OSError, StorageUnavailable, TakenAway, UpdateFinishedTrialError) as error:
         _log.warning("results wait in %s and were not delivered: %s", spool.folder(), error)
         return
     if done.accepted or done.ignored:
@@ -89,12 +91,15 @@ def place(where: str) -> tuple[object, ...]:
 
     >>> place("postgresql+psycopg://ada:***@db/studies") == place("postgresql+psycopg://db/studies")
     True
+    >>> place("postgresql+psycopg:///?service=a") == place("postgresql+psycopg:///?service=b")
+    False
     """
     try:
         url = make_url(where)
     except ArgumentError:
         return (where,)
-    return url.get_backend_name(), url.host, url.port, url.database
+    others = {name: url.query.get(name) for name in ("service", "host", "port", "dbname")}
+    return url.get_backend_name(), url.host, url.port, url.database, *others.items()
 
 
 def _deliver(storage: Storage, folder: Path, result: Result) -> Delivered:
@@ -184,10 +189,11 @@ def _taken(path: Path) -> Iterator[IO[str] | None]:
     with path.open("a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-            return
-        yield file
+            # Its worker may have delivered it just now, and begun another under its name.
+            same = os.path.samestat(os.fstat(file.fileno()), path.stat())
+        except (BlockingIOError, FileNotFoundError):
+            same = False
+        yield file if same else None
 
 
 def _read(path: Path, file: IO[str]) -> list[Result]:

@@ -25,8 +25,8 @@ from autolora.study.location import shown
 _OURS = (IntegrityError, ProgrammingError, DataError, NotSupportedError, InternalError)
 
 _OPTION = re.compile("connection option")
-# These come as a ProgrammingError, and are none of ours.
-_PLACE = re.compile(f"{_OPTION.pattern}|permission denied")
+# These come as a ProgrammingError or an InternalError, and are none of ours.
+_PLACE = re.compile(f"{_OPTION.pattern}|permission denied|read-only transaction")
 
 _AGAIN = "run the same command again and it goes on"
 # What the text of an error says, in the order in which it is looked for; `True` where the same may
@@ -78,7 +78,8 @@ _REASONS = (
     (r"database .* does not exist", "the server has no such database", "create it first", False),
     (
         r"connect|timeout|timed out|server closed|terminat|shutting down|starting up|resol"
-        r"|recovery mode|too many clients|deadlock|could not serialize",
+        r"|recovery mode|too many clients|deadlock|could not serialize|conn crashed|broken pipe"
+        r"|eof detected|unexpected eof",
         "the server does not answer",
         f"check that it runs and can be reached, then {_AGAIN}",
         True,

@@ -27,7 +27,7 @@ from autolora.study.asking import Asked
 from autolora.study.description import StudySpec
 from autolora.study.making import enqueue
 from autolora.study.optunas import parameters_together
-from autolora.study.reasons import INTERRUPTED, TAKEN_AWAY
+from autolora.study.reasons import GIVEN_UP, INTERRUPTED, TAKEN_AWAY
 from autolora.study.results import TrialRow
 from autolora.study.retry import once, patiently
 from autolora.study.session import Session
@@ -245,8 +245,13 @@ def _attributes(arm: Arm) -> dict[str, Any]:
 
 
 def counts(trial: TrialRow) -> bool:
-    """Whether a trial uses up the budget of trials: the sampler's own that were not taken away."""
-    taken_away = trial.state == "failed" and (trial.reason or "").startswith(_NOT_COUNTED)
+    """Whether a trial uses up the budget of trials: the sampler's own that were not taken away.
+
+    One that was given up counts: nobody tries it again.
+    """
+    reason = trial.reason or ""
+    again = reason.startswith(_NOT_COUNTED) and GIVEN_UP not in reason
+    taken_away = trial.state == "failed" and again
     return trial.arm == SEARCH and trial.state != "waiting" and not taken_away
 
 

@@ -17,6 +17,7 @@ Kind = Literal[
 DIED, EXPIRED = "worker died", "lease expired"
 # The worker gave the trial back in good order: it is tried again, and not counted.
 INTERRUPTED, PREEMPTED = "interrupted", "preempted"
+GIVEN_UP = "given up"  # stands behind a reason where a configuration is tried no more
 TWICE = "asked for twice"  # and needed once: an answer of the database got lost
 TAKEN_AWAY: dict[str, Kind] = {
     DIED: "died",

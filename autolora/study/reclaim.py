@@ -17,7 +17,7 @@ from sqlalchemy import Row, delete, func, or_, select, update
 from autolora.study import clock
 from autolora.study.lease import Tenure, alive
 from autolora.study.making import close_unbound, enqueue
-from autolora.study.reasons import COUNTED, DIED, EXPIRED, TAKEN_AWAY, kind_of
+from autolora.study.reasons import COUNTED, DIED, EXPIRED, GIVEN_UP, TAKEN_AWAY, kind_of
 from autolora.study.records import attempts, checkpoints, trials
 from autolora.study.storage import Storage
 from autolora.study.trials import stored, tell, trial_id
@@ -131,8 +131,8 @@ def _close(
 def _release(storage: Storage, study: str, trial: FrozenTrial, reason: str, tenure: Tenure) -> None:
     """The rest of a release, once the attempt is closed."""
     again = _enqueue_again(storage, study, trial, reason, tenure)
-    if not again and "given up" not in reason:
-        reason = f"{reason}; given up after {tenure.retries + 1} attempts"
+    if not again and GIVEN_UP not in reason:
+        reason = f"{reason}; {GIVEN_UP} after {tenure.retries + 1} attempts"
     with suppress(UpdateFinishedTrialError):
         here = trial_id(storage, study, trial.number)
         storage.optuna.set_trial_state_values(here, TrialState.FAIL)

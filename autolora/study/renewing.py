@@ -16,6 +16,7 @@ from autolora.study.storage import Storage
 
 _log = logging.getLogger(__name__)
 _renewed: set[tuple[str, str]] = set()
+_left: set[tuple[str, str, int]] = set()
 _AGAIN = 10  # after a failure, so many times a lease
 
 
@@ -44,14 +45,21 @@ def renewing(storage: Storage, study: str, tenure: Tenure) -> Iterator[None]:
         _renewed.discard(key)
 
 
+def leave(storage: Storage, study: str, trial: int) -> None:
+    """Renews the lease of a trial no more: this process lives on, but not with that trial."""
+    _left.add((storage.url, study, trial))
+
+
 def renew(storage: Storage, study: str, tenure: Tenure) -> int:
     """Renews the leases of this process once; gives how many trials it holds."""
     now = clock.now(storage.engine)
+    left = [trial for url, of, trial in _left if (url, of) == (storage.url, study)]
     mine = (
         (attempts.c.study == study)
         & (attempts.c.worker == this_worker())
         & attempts.c.ended.is_(None)
         & attempts.c.trial.is_not(None)
+        & attempts.c.trial.not_in(left)
     )
     lease = {"seen": now, "lease_until": now + tenure.lease_seconds}
     with storage.errors(), storage.engine.begin() as connection:

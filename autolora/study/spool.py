@@ -46,6 +46,11 @@ class Result:
     worker: str = ""
     written: float = 0.0
 
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        """What tells it from the other results of its worker."""
+        return self.where, self.study, self.trial
+
     def line(self) -> str:
         """The result as a line of JSON."""
         return json.dumps({"version": VERSION, **asdict(self)}, default=dict)
@@ -116,7 +121,8 @@ def _written(result: Result, adapter: Adapter | None) -> Iterator[IO[str] | None
     with ExitStack() as stack:
         try:
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = stack.enter_context(_locked(place / f"{stem}.jsonl"))
+            file = _locked(place / f"{stem}.jsonl")
+            stack.callback(_close, file)
             if adapter is not None and result.outcome.state == "complete":
                 name = f"{stem}-{result.trial:05d}.safetensors"
                 _write(place / name, adapter.to_bytes())
@@ -141,10 +147,16 @@ def _locked(path: Path) -> IO[str]:
         file.close()
 
 
+def _close(file: IO[str]) -> None:
+    """What a full disk did not take when it was written, it does not take now either."""
+    with suppress(OSError):
+        file.close()
+
+
 def mark(file: IO[str], place: Path, result: Result) -> None:
     """Notes that a result was delivered; a file without others goes, and so does the adapter."""
     with suppress(OSError):
-        _append(file, json.dumps({"delivered": [result.study, result.trial]}))
+        _append(file, json.dumps({"delivered": result.key}))
         file.seek(0)
         left, _ = waiting(file.read())
         for each in place.glob(f"{Path(file.name).stem}-{result.trial:05d}.safetensors"):
@@ -158,7 +170,7 @@ def waiting(text: str) -> tuple[list[Result], list[str]]:
 
     A line may be torn: its process was killed, or the disk was full, while it was written.
     """
-    found: dict[tuple[str, int], Result] = {}
+    found: dict[tuple[str | int, ...], Result] = {}
     torn = []
     for line in filter(None, text.split("\n")):
         try:
@@ -167,7 +179,7 @@ def waiting(text: str) -> tuple[list[Result], list[str]]:
                 found.pop(tuple(data["delivered"]), None)
             else:
                 result = Result.of(data)
-                found[result.study, result.trial] = result
+                found[result.key] = result
         except (ValueError, KeyError, TypeError):
             torn.append(line)
     return list(found.values()), torn

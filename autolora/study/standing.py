@@ -69,7 +69,7 @@ def _problem(content: bytes, digest: str, plan: str) -> str | None:
     if hashlib.sha256(content).hexdigest() != digest:
         return "is damaged in the database"
     if about(content).get("plan") != plan:
-        return "belongs to another configuration, task or seed"
+        return "belongs to another configuration, task, seed or version"
     return None
 
 

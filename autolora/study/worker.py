@@ -29,7 +29,7 @@ from autolora.study.preempted import Preempted, preemptible
 from autolora.study.progress import sentence
 from autolora.study.race import SEARCH, Race
 from autolora.study.reasons import INTERRUPTED, PREEMPTED, Kind
-from autolora.study.renewing import renewing
+from autolora.study.renewing import leave, renewing
 from autolora.study.retry import again, once
 from autolora.study.session import Session
 from autolora.study.sharing import next_job
@@ -151,7 +151,11 @@ class Worker:
         """Does a trial, or reuses the result of an equal one, and stores what came of it."""
         with logged(self.folder, trial.number), self.renewing():
             _log.info("trial %d at %s", trial.number, this_worker())
-            self._run(trial, job)
+            try:
+                self._run(trial, job)
+            except BaseException:
+                leave(self.store.storage, self.store.name, trial.number)
+                raise
 
     def _run(self, trial: optuna.Trial, job: Proposal | Assigned) -> None:
         plan = self._plan(trial, job)

@@ -69,8 +69,9 @@ class Midway:
 
 
 def about(content: bytes) -> Mapping[str, Any]:
-    """What the run that `to_bytes` wrote is about."""
-    found: Mapping[str, Any] = _header(content)["about"]
+    """What the run that `to_bytes` wrote is about; nothing, if another version wrote it."""
+    header = _header(content)
+    found: Mapping[str, Any] = header["about"] if header.get("version") == VERSION else {}
     return found
 
 

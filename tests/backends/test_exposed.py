@@ -61,9 +61,10 @@ def test_an_address_elsewhere_needs_a_token(
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "ray-head.example:6379")
     assert ray_tune.exposed() == "ray-head.example:6379"
-    place = Place(1, folder=tmp_path)
-    with pytest.raises(RayExposed, match="asks nobody"), ray_tune.opened(place):
-        pass
+    for address in (None, "auto"):
+        place = Place(1, address=address, folder=tmp_path)
+        with pytest.raises(RayExposed, match="asks nobody"), ray_tune.opened(place):
+            pass
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     assert "ray-head.example" not in (ray_tune.exposed() or "")
 

@@ -26,6 +26,9 @@ def test_an_older_database_is_refused_until_it_is_upgraded(place: Place) -> None
     assert upgraded.returncode == 0, upgraded.stderr
     assert json.loads(upgraded.stdout)["before"] == "0002"
     assert place("db", "check", "--study", "digits").returncode == 0
+    place.refused(3, "db", "check", "--storage", "sqlite:///other.db")
+    both = place("db", "check", "--study", "digits", "--storage", "sqlite:///other.db")
+    assert both.returncode == 0, "an address of the environment decides nothing then"
     # The stored study is only as much of one as the tests of the database need.
     assert "older autolora" not in place("trials", "digits").stderr
 

@@ -83,6 +83,16 @@ def test_a_write_that_fails_does_not_end_the_renewing(
     assert store.finish(number, outcome(0.5))
 
 
+def test_a_trial_that_a_living_process_left_is_renewed_no_more(
+    store: Store, study: optuna.Study
+) -> None:
+    """Else its lease would never end, and its equals would wait for it."""
+    left, _ = (store.ask(study, DISTRIBUTIONS).number for _ in range(2))
+    assert renew(store.storage, store.name, store.tenure) == 2
+    renewal.leave(store.storage, store.name, left)
+    assert renew(store.storage, store.name, store.tenure) == 1
+
+
 def test_a_lease_is_renewed_by_what_its_worker_writes(store: Store, study: optuna.Study) -> None:
     number = store.ask(study, DISTRIBUTIONS).number
 

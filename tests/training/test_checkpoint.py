@@ -48,6 +48,16 @@ def test_a_run_left_at_an_evaluation_is_the_whole_run(patience: int | None) -> N
         assert rest.ledger.example_passes == whole.ledger.example_passes
 
 
+def test_a_run_that_another_version_left_is_about_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(Taught(), Proposal(Allocation({"2.weight": 2}), 1e-2), SETTINGS, 0)
+    stood: list[Midway] = []
+    train(run, Shared(), keep=stood.append)
+    with monkeypatch.context() as other:
+        other.setattr("autolora.training.midway.VERSION", 0)
+        content = stood[0].to_bytes({"plan": "d"})
+    assert about(content) == {}
+
+
 def test_a_start_is_where_training_begins() -> None:
     proposal = Proposal(Allocation({"2.weight": 2}), 1e-2)
     first = train(Run(Taught(), proposal, SETTINGS, 0), Shared())

@@ -48,7 +48,9 @@ def joined(place: Place) -> Iterator[None]:
 
 def _join(place: Place) -> None:
     # A job that was submitted to a cluster finds the address in its environment.
-    address = place.address or os.environ.get("RAY_ADDRESS") or _LOCAL
+    # Ray's own reading of "auto" begins there too.
+    named = None if place.address == "auto" else place.address
+    address = named or os.environ.get("RAY_ADDRESS") or place.address or _LOCAL
     if address.startswith("ray://"):
         raise RayClient(address)
     if refused(address):
