@@ -1,0 +1,1 @@
+"""Faults that are put to real processes, and what is counted of a study afterwards."""
