@@ -57,7 +57,10 @@ def _multiply(input: Tensor, weight: AdaptedWeight, bias: Any) -> Any:  # noqa: 
         up, down, scale = factors.to(dtype)
         through = F.dropout(input, dropout) if dropout else input
         thin = F.linear(F.linear(through, down), up)
-        return torch.add(F.linear(input, base, bias), thin, alpha=scale)
+        whole = F.linear(input, base, bias)
+        # Torch 2.14's inductor makes one product of both and forgets `alpha`.
+        compiles = torch.compiler.is_compiling()
+        return whole + scale * thin if compiles else torch.add(whole, thin, alpha=scale)
     with fused.exactly(input.device.type):
         x, base, bias, up, down = fused.cast(dtype, input, base, bias, *factors[:2])
         if torch.is_grad_enabled():
