@@ -41,7 +41,7 @@ class Cost:
 
 def measure(name: str, trials: int, **backend: Any) -> Cost:
     """Runs a study of so many trials with one worker and looks at the clock."""
-    from sums import description
+    from adding import description
 
     with tempfile.TemporaryDirectory() as folder:
         data = description(trials, name=name, workers=1, **backend)

@@ -37,7 +37,7 @@ class Place:
         """Writes the file of the study; JSON is YAML, too."""
         if str(TASK) not in sys.path:
             sys.path.insert(0, str(TASK))
-        from sums import description
+        from adding import description
 
         described = {**description(self.trials, **backend), "self_check": False}
         (self.folder / "sums.yaml").write_text(json.dumps(described))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sums import description
+from adding import description
 
 from autolora.study.description import described
 from autolora.study.study import Study

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from adding import description
 from counting import Counting
-from sums import description
 
 from autolora.backends import Place, ray_tune
 from autolora.errors import BadValue, MissingExtra

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from adding import description
 from ray._raylet import Config
 from ray.cluster_utils import Cluster
 from sqlalchemy import select
-from sums import description
 
 from autolora.study.description import described
 from autolora.study.lease import started

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import ray
+from adding import description
 from counting import Counting
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-from sums import description
 
 from autolora.backends import Jobs, Place, ray_tune
 from autolora.errors import AutoloraError, JobFailed, OneMachineOnly, WorkersLost

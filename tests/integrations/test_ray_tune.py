@@ -39,7 +39,7 @@ def _here() -> Iterator[None]:
 
 @pytest.fixture
 def spec() -> StudySpec:
-    from sums import description
+    from adding import description
 
     data = description(name="inline")
     training = {"steps": STEPS, "batch_size": 16, "evaluations": 2}

@@ -48,7 +48,7 @@ def description(trials: int = 6, **backend: Any) -> dict[str, Any]:
     """A study of a few trials beside the head alone and a uniform rank."""
     return {
         "name": "sums",
-        "task": {"type": "tensors", "entry": "sums:make"},
+        "task": {"type": "tensors", "entry": "adding:make"},
         "space": {
             "ranks": [0, 1, 2],
             "groups": [{"name": "all"}],
