@@ -5,11 +5,17 @@ Nothing heavy is imported before a command runs, so that `autolora --help` answe
 
 from autolora.cli.app import app
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "register"]
 
 
 def main() -> None:
     """The entry point of the `autolora` command."""
+    register()
+    app()
+
+
+def register() -> None:
+    """Registers every command, by importing its module."""
     from autolora.cli import (  # noqa: F401 — register
         adapters,
         arithmetic,
@@ -26,5 +32,3 @@ def main() -> None:
         steering,
         watching,
     )
-
-    app()

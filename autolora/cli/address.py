@@ -2,7 +2,6 @@
 
 import os
 import re
-import stat
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,7 +22,7 @@ def given(address: str | None) -> str | None:
     """
     if address is None:
         path = os.environ.get(FILE)
-        return read(Path(path)) if path else None
+        return _read(path) if path else None
     if holds_password(address) and any(address in word for word in sys.argv):
         print(_EXPOSED, file=sys.stderr)
     return address
@@ -45,21 +44,7 @@ def holds_password(address: str) -> bool:
         return False
 
 
-def read(path: Path) -> str:
-    """The address in a file that nobody else may read.
+def _read(path: str) -> str:
+    from autolora.study.location import read_private
 
-    Raises:
-        StorageFile: if it cannot be read, or others can read it.
-    """
-    from autolora.errors import StorageFile
-
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
-            raise StorageFile(path, f"others may read it (mode {mode:04o})")
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StorageFile(path, getattr(error, "strerror", None) or "it is no text") from error
-    if not text:
-        raise StorageFile(path, "it is empty")
-    return text.splitlines()[0].strip()
+    return read_private(Path(path))

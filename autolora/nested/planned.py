@@ -1,23 +1,24 @@
 """What a strategy of one run at a high rank will do, from its terms alone, before it starts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from autolora.errors import AllowanceTooSmall, BudgetTooSmall, Diverged, NoRateConverged
 from autolora.lora.allocation import Allocation
 from autolora.nested.candidates import Room
-from autolora.nested.finish import Finishing, cost
+from autolora.nested.finish import Finished, Finishing, cost
 from autolora.nested.high import PROBED, High, Nesting, Trained, high_run
 from autolora.nested.room import high_rank, longest, smallest
 from autolora.nested.truncated import SAMPLED
+from autolora.spending.found import Found
 from autolora.spending.rates import learning_rates
 from autolora.spending.stage import Stage
 from autolora.spending.work import Terms, Work
 
 JUDGED = 128  # examples that judge what has trained for a stretch
-_LEAST_STEPS = 8  # of a run, below which nothing can be told
-_LEAST_PROBE = 4  # of a short run that compares learning rates
+LEAST_STEPS = 8  # of a run, below which nothing can be told
+LEAST_PROBE = 4  # of a short run that compares learning rates
 _CHECKED = 64  # example-passes that checking kept activations may cost a run
 _JUDGING = 16  # of what a last run costs, about how much its candidates may be judged by, each
 
@@ -136,6 +137,24 @@ def remaining(work: Work, plan: Planned, choosing: int) -> int:
     return min(plan.each + choosing - work.ledger[-1].example_passes, work.left)
 
 
+def concluded(
+    work: Work, high: Trained, finished: Finished, chosen: Mapping[str, Any], **more: Any
+) -> Found:
+    """What came of a search, and what led to it: the high run, the choice, the last run."""
+    about = {
+        "probed": high.probed,
+        "high_rate": high.learning_rate,
+        "high_loss": high.fit.loss,
+        "peak_parameters": high.adapter.parameters,
+        "chosen": finished.candidate.name,
+        "stretches": dict(finished.judged),
+        **more,
+        **chosen,
+    }
+    rate = finished.candidate.learning_rate
+    return Found.of(finished.fit, rate, tuple(work.ledger), **about)
+
+
 def looked(terms: Terms, examples: int) -> int:
     """How many examples a sample has that is asked for so many."""
     return min(-(-examples // SAMPLED) * SAMPLED, terms.task.examples("valid"))
@@ -144,13 +163,13 @@ def looked(terms: Terms, examples: int) -> int:
 def _divided(shares: Shares, terms: Terms, ends: Ends) -> Planned | None:
     """With learning rates compared if the allowance holds that, with a single one if not."""
     steps = longest(terms, int(shares.high * terms.allowance), 2)
-    enough = round(steps * shares.probe) >= _LEAST_PROBE
+    enough = round(steps * shares.probe) >= LEAST_PROBE
     several = _with_rates(shares, terms, ends, shares.rates) if enough else None
     return several or _with_rates(shares, terms, ends, 1)
 
 
 def _with_rates(shares: Shares, terms: Terms, ends: Ends, rates: int) -> Planned | None:
-    least = min(_LEAST_STEPS, terms.settings.steps)
+    least = min(LEAST_STEPS, terms.settings.steps)
     steps = longest(terms, int(shares.high * terms.allowance), 2)
     rank = high_rank(terms, shares.rank)
     high = High(rank, steps, shares.nesting, rates, shares.probe, shares.caution)

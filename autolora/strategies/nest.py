@@ -15,14 +15,12 @@ from autolora.nested.candidates import Room
 from autolora.nested.choose import Choosing, choose, sample_size
 from autolora.nested.finish import Finished, Finishing, cost, finish
 from autolora.nested.high import PROBED, High, Nesting, Scaling, Trained, high_run
+from autolora.nested.planned import LEAST_PROBE, LEAST_STEPS, concluded
 from autolora.nested.room import followers, high_rank, longest, room_of
 from autolora.nested.truncated import SAMPLED, Truncated
 from autolora.space.read import Strict
 from autolora.spending import Found, Stage, Work
 from autolora.spending.work import Terms
-
-_LEAST_STEPS = 8  # of a run, below which nothing can be told
-_LEAST_PROBE = 4  # of a short run that compares learning rates
 
 
 class OPTIONS(Strict):
@@ -72,7 +70,7 @@ def account(options: OPTIONS, terms: Terms) -> tuple[Stage, ...]:
     choosing = int(options.choosing * terms.allowance)
     rest = terms.allowance - run - choosing - probes
     count = (options.candidates + 1) * len(options.final_rates)
-    steps = min(_LEAST_STEPS, terms.settings.steps)
+    steps = min(LEAST_STEPS, terms.settings.steps)
     # A stretch is less than its run, so that takes 2 steps whatever the study's length.
     last = cost(terms, max(2, steps), count, _finishing(options, terms))
     if high.steps < steps or rest < last:
@@ -100,17 +98,7 @@ def search(options: OPTIONS, work: Work) -> Found:
     trained = high_run(work, _high(options, work.terms), Allocation(dict(room.most)))
     chosen = dict(_chosen(options, work, trained, room))
     finished = _finished(options, work, trained, chosen)
-    about = {
-        "probed": trained.probed,
-        "high_rate": trained.learning_rate,
-        "high_loss": trained.fit.loss,
-        "peak_parameters": trained.adapter.parameters,
-        "chosen": finished.candidate.name,
-        "stretches": dict(finished.judged),
-        **chosen,
-    }
-    rate = finished.candidate.learning_rate
-    return Found.of(finished.fit, rate, tuple(work.ledger), **about)
+    return concluded(work, trained, finished, chosen)
 
 
 def _chosen(options: OPTIONS, work: Work, trained: Trained, room: Room) -> dict[str, Any]:
@@ -152,7 +140,7 @@ def _high(options: OPTIONS, terms: Terms) -> High:
         rank,
         steps,
         options.nesting,
-        options.rates if round(options.probe * steps) >= _LEAST_PROBE else 1,
+        options.rates if round(options.probe * steps) >= LEAST_PROBE else 1,
         options.probe,
         options.caution,
         options.high_scale,

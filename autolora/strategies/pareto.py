@@ -16,7 +16,7 @@ from autolora.nested.candidates import Room
 from autolora.nested.choose import Choosing, choose, sample_size
 from autolora.nested.finish import Finished, finish
 from autolora.nested.high import Nesting, Trained
-from autolora.nested.planned import Ends, Planned, planned, remaining, trained
+from autolora.nested.planned import Ends, Planned, concluded, planned, remaining, trained
 from autolora.nested.room import distinct, filled, followers, room_of, smallest
 from autolora.nested.truncated import Truncated
 from autolora.space.read import Strict
@@ -92,20 +92,8 @@ def search(options: OPTIONS, work: Work) -> Found:
     points = [_point(options, work, plan, high, room) for room in rooms]
     front = [_told(point, unit) for point in points]
     last = points[-1]
-    about = {
-        "probed": high.probed,
-        "high_rate": high.learning_rate,
-        "high_loss": high.fit.loss,
-        "peak_parameters": high.adapter.parameters,
-        "shared_ft": before / unit,
-        "front": front,
-        "dominated": dominated(front),
-        "chosen": last.finished.candidate.name,
-        "stretches": dict(last.finished.judged),
-        **last.chosen,
-    }
-    rate = last.finished.candidate.learning_rate
-    return Found.of(last.finished.fit, rate, tuple(work.ledger), **about)
+    shared = {"shared_ft": before / unit, "front": front, "dominated": dominated(front)}
+    return concluded(work, high, last.finished, last.chosen, **shared)
 
 
 def sizes(options: OPTIONS, terms: Terms) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from pydantic import Field
 from autolora.nested.candidates import UNIFORM, Room
 from autolora.nested.finish import Finished, finish
 from autolora.nested.high import Nesting, Trained
-from autolora.nested.planned import Ends, Planned, planned, remaining, trained
+from autolora.nested.planned import Ends, Planned, concluded, planned, remaining, trained
 from autolora.nested.room import distinct, filled, followers, room_of
 from autolora.nested.scores import along_gates, shrunk
 from autolora.nested.truncated import Losses, Ranks, Truncated, sample
@@ -77,17 +77,7 @@ def search(options: OPTIONS, work: Work) -> Found:
     high = trained(work, plan, room)
     chosen = _chosen(options, work, plan, high, room)
     finished = _finished(options, work, plan, high, chosen["candidates"])
-    about = {
-        "probed": high.probed,
-        "high_rate": high.learning_rate,
-        "high_loss": high.fit.loss,
-        "peak_parameters": high.adapter.parameters,
-        "chosen": finished.candidate.name,
-        "stretches": dict(finished.judged),
-        **chosen,
-    }
-    rate = finished.candidate.learning_rate
-    return Found.of(finished.fit, rate, tuple(work.ledger), **about)
+    return concluded(work, high, finished, chosen)
 
 
 def _chosen(

@@ -17,7 +17,7 @@ from pydantic import Field
 from autolora.nested.candidates import UNIFORM, Room
 from autolora.nested.finish import finish
 from autolora.nested.high import Nesting, Trained
-from autolora.nested.planned import Ends, Planned, looked, planned, remaining, trained
+from autolora.nested.planned import Ends, Planned, concluded, looked, planned, remaining, trained
 from autolora.nested.profile import TRUST, Numbers, Profile
 from autolora.nested.room import distinct, followers, room_of
 from autolora.nested.scores import along_gates
@@ -89,16 +89,7 @@ def search(options: OPTIONS, work: Work) -> Found:
     candidates = followers(ranked, options.candidates, rate)
     allowance = remaining(work, plan, plan.choosing)
     finished = finish(work, high.adapter, candidates, plan.final, allowance)
-    about = {
-        "probed": high.probed,
-        "high_rate": high.learning_rate,
-        "high_loss": high.fit.loss,
-        "peak_parameters": high.adapter.parameters,
-        "chosen": finished.candidate.name,
-        "stretches": dict(finished.judged),
-        **chosen,
-    }
-    return Found.of(finished.fit, rate, tuple(work.ledger), **about)
+    return concluded(work, high, finished, chosen)
 
 
 @dataclass

@@ -5,6 +5,7 @@ the adapter that was kept, and the same configuration trained again from further
 arms share. A strategy that does its own work does all of it again.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from autolora.artifacts.adapter import Adapter
@@ -32,14 +33,17 @@ class Job:
 
 def jobs(spec: StudySpec, results: Results) -> tuple[Job, ...]:
     """What is still to be measured."""
-    done = {(final.arm, final.seed) for final in results.finals}
     seeds = range(spec.seed, spec.seed + spec.confirm.seeds)
-    return tuple(
-        Job(arm, trial, seed)
-        for seed in seeds
-        for arm, trial in results.best_of_arms().items()
-        if (arm, seed) not in done
+    best = results.best_of_arms().items()
+    return unmeasured(
+        [Job(arm, trial, seed) for seed in seeds for arm, trial in best], results.finals
     )
+
+
+def unmeasured(jobs: Iterable[Job], finals: Iterable[FinalRow]) -> tuple[Job, ...]:
+    """The jobs without a measurement: one of another trial of the arm is none."""
+    done = {(final.arm, final.seed, final.trial) for final in finals}
+    return tuple(job for job in jobs if (job.arm, job.seed, job.trial.number) not in done)
 
 
 def measure(session: Session, store: Store, job: Job, shared: Shared) -> dict[str, float]:

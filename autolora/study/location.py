@@ -2,13 +2,14 @@
 
 import os
 import re
+import stat
 from pathlib import Path
 from urllib.parse import quote
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from autolora.errors import NetworkFolder, NotADatabase, StorageUrl, UnusablePlace
+from autolora.errors import NetworkFolder, NotADatabase, StorageFile, StorageUrl, UnusablePlace
 
 POSTGRESQL = "postgresql+psycopg"
 SQLITE_HEADER = b"SQLite format 3\0"
@@ -64,6 +65,24 @@ def shown(url: URL) -> str:
         return f"sqlite:///{url.database}"
     query = {key: "***" if _SECRET.search(key) else value for key, value in url.query.items()}
     return url.set(query=query).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
+
+
+def read_private(path: Path) -> str:
+    """The address in a file that nobody else may read.
+
+    Raises:
+        StorageFile: if it cannot be read, or others can read it.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            raise StorageFile(path, f"others may read it (mode {mode:04o})")
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageFile(path, getattr(error, "strerror", None) or "it is no text") from error
+    if not text:
+        raise StorageFile(path, "it is empty")
+    return text.splitlines()[0].strip()
 
 
 def sqlite_path(url: URL) -> Path:

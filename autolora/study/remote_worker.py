@@ -15,7 +15,7 @@ from autolora.errors import AddressNotHere, OneMachineOnly
 from autolora.study import confirm as confirming
 from autolora.study import material, sharing
 from autolora.study.handing import take
-from autolora.study.location import read_url, shown
+from autolora.study.location import read_private, read_url, shown
 from autolora.study.remote import ADDRESS
 from autolora.study.renewing import renewing
 from autolora.study.trials import trial_id
@@ -78,7 +78,7 @@ def address(payload: Payload) -> str:
 
 
 def _in_file(path: str | None) -> str | None:
-    return Path(path).read_text(encoding="utf-8").strip() if path else None
+    return read_private(Path(path)) if path else None
 
 
 def _worker(payload: Payload) -> Worker:

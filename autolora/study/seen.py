@@ -95,7 +95,7 @@ def _results(store: Store, record: StudyRecord) -> Results:
         groups=record.groups,
         best=None,
         versions=record.versions,
-    )
+    ).current()
 
 
 def _stages(store: Store) -> tuple[int, int, float]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from autolora.errors import AutoloraError
-from autolora.study.confirm import Job
+from autolora.study.confirm import Job, unmeasured
 from autolora.study.lease import alive, this_worker
 from autolora.study.register import Note, change, now, read
 from autolora.study.retry import once
@@ -28,8 +28,7 @@ def key(arm: str, seed: int) -> str:
 
 def left(store: Store, jobs: Sequence[Job]) -> tuple[Job, ...]:
     """The jobs that have no measurement yet."""
-    done = {(final.arm, final.seed, final.trial) for final in store.finals()}
-    return tuple(job for job in jobs if (job.arm, job.seed, job.trial.number) not in done)
+    return unmeasured(jobs, store.finals())
 
 
 @contextmanager

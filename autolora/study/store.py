@@ -9,11 +9,12 @@ from optuna.distributions import BaseDistribution
 from sqlalchemy import delete, insert, select, update
 
 from autolora.artifacts.adapter import Adapter
-from autolora.errors import NameTaken, NoSuchStudy, OtherStudy
+from autolora.errors import NameTaken, NoSuchStudy
 from autolora.registry import nearest
 from autolora.spending import Found
 from autolora.study import asking, kept, reclaim, standing, summary, trials, worked
 from autolora.study.asking import Asked
+from autolora.study.differing import other_study
 from autolora.study.entries import Claim, Outcome, Plan, StudyRecord
 from autolora.study.lease import Tenure
 from autolora.study.quiet import quiet
@@ -65,7 +66,7 @@ class Store:
             if self.exists():
                 stored = self.record()
                 if stored.digest != record.digest:
-                    raise _other(self.name, stored.description, record.description)
+                    raise other_study(self.name, stored.description, record.description)
                 if self.name in optunas:
                     self._describe(stored, record)
                     return
@@ -236,8 +237,7 @@ class Store:
 
     def stage_adapters(self, name: str) -> tuple[bytes, ...]:
         """The adapter files that stages of a name have kept."""
-        with self.storage.errors():
-            return self.journal().adapters(name)
+        return self._patiently(lambda: self.journal().adapters(name))
 
     def found(self, arm: str, seed: int, found: Found) -> None:
         """Stores the ledger of a strategy at a seed, and what led to its adapter."""
@@ -300,20 +300,3 @@ class Store:
             for table in OF_A_STUDY:
                 connection.execute(delete(table).where(table.c.study == self.name))
             connection.execute(delete(studies).where(studies.c.name == self.name))
-
-
-def _other(name: str, stored: Mapping[str, Any], new: Mapping[str, Any]) -> OtherStudy:
-    """Names the first value in which two descriptions differ, by its dotted path."""
-    path, old, value = _difference("", stored, new) or ("digest", "another", "this")
-    return OtherStudy(name, path, old, value)
-
-
-def _difference(path: str, old: Any, new: Any) -> tuple[str, Any, Any] | None:
-    if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
-        return None if old == new else (path, old, new)
-    for key in dict.fromkeys((*new, *old)):
-        below = f"{path}.{key}" if path else str(key)
-        found = _difference(below, old.get(key), new.get(key))
-        if found:
-            return found
-    return None

@@ -5,7 +5,6 @@ Names and numbers are all that reaches a worker; it rebuilds task and space from
 
 import logging
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
@@ -17,18 +16,19 @@ import optuna
 import torch
 
 from autolora.artifacts.adapter import Adapter
-from autolora.errors import AutoloraError, Diverged, OutOfMemory, StorageUnavailable, TakenAway
+from autolora.errors import OutOfMemory, StorageUnavailable, TakenAway
 from autolora.space.proposal import Proposal
 from autolora.spending import Found
 from autolora.study import confirm as confirming
 from autolora.study import material
 from autolora.study.description import described
 from autolora.study.entries import Outcome, Plan
+from autolora.study.failing import or_failed
 from autolora.study.lease import this_worker
 from autolora.study.preempted import Preempted, preemptible
 from autolora.study.progress import sentence
 from autolora.study.race import SEARCH, Race
-from autolora.study.reasons import INTERRUPTED, PREEMPTED, Kind
+from autolora.study.reasons import INTERRUPTED, PREEMPTED
 from autolora.study.renewing import leave, renewing
 from autolora.study.retry import again, once
 from autolora.study.session import Session
@@ -230,7 +230,7 @@ class Worker:
             outcome = Outcome("complete", fitted.ledger, values, fitted.loss, fitted.metrics)
             return outcome, fitted.adapter
 
-        return _or_failed(train_it)
+        return or_failed(train_it)
 
     def _work(self, number: int, plan: Plan, job: Assigned) -> tuple[Outcome, Adapter | None]:
         """Lets a strategy do its own work."""
@@ -254,7 +254,7 @@ class Worker:
             outcome = Outcome("complete", ledger, values, found.loss, metrics, plan=made)
             return outcome, found.adapter
 
-        return _or_failed(do_it)
+        return or_failed(do_it)
 
     def _made(self, plan: Plan, found: Found) -> Plan:
         """The plan with the allocation that came of it."""
@@ -310,32 +310,3 @@ class Worker:
             reused_from=reused_from,
             numbers={**row.metrics, "parameters": plan.parameters},
         )
-
-
-def _or_failed(
-    attempt: Callable[[], tuple[Outcome, Adapter | None]],
-) -> tuple[Outcome, Adapter | None]:
-    """What an attempt gives; a failure as an outcome, so that other trials go on."""
-    began = time.monotonic()
-    try:
-        return attempt()
-    except (StorageUnavailable, TakenAway):
-        raise
-    except Exception as error:
-        kind, reason = _why(error)
-        _log.warning("failed: %s", reason, exc_info=error if kind == "bug" else None)
-        ledger = Ledger(0, time.monotonic() - began, 0)
-        return Outcome("failed", ledger, reason=reason, kind=kind), None
-
-
-def _why(error: Exception) -> tuple[Kind, str]:
-    """The kind of a failure, and its reason in one line; of a bug with where it was raised."""
-    if isinstance(error, Diverged):
-        return "diverged", "diverged"
-    if isinstance(error, OutOfMemory):
-        return "out of memory", f"error: {error}"
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    said = str(error) or type(error).__name__
-    if not isinstance(error, AutoloraError):
-        said = f"{type(error).__name__}: {said}"
-    return "bug", f"error: {said} ({Path(last.filename).name}:{last.lineno} in {last.name})"

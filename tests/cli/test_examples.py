@@ -16,41 +16,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from autolora.cli import (
-    adapters,
-    app,
-    arithmetic,
-    explaining,
-    exporting,
-    look,
-    pages,
-    planning,
-    results,
-    search,
-    starting,
-    steering,
-    watching,
-)
+from autolora.cli import app, database, look, register
 
 Place = Any  # of conftest.py
-# Importing them registers their commands.
-REGISTERED = (
-    adapters,
-    arithmetic,
-    explaining,
-    exporting,
-    look,
-    pages,
-    planning,
-    results,
-    search,
-    starting,
-    steering,
-    watching,
-)
+register()
 COMMANDS = [
     (found.name or found.callback.__name__,) for found in app.registered_commands if found.callback
-] + [("assets", found.name) for found in look.assets_app.registered_commands]
+] + [
+    (group, found.name)
+    for group, of in (("assets", look.assets_app), ("db", database.database_app))
+    for found in of.registered_commands
+]
 
 
 def example(command: tuple[str, ...]) -> list[str]:
@@ -71,8 +47,10 @@ def ids(commands: list[tuple[str, ...]]) -> list[str]:
 # In the order that they need.
 WRITERS = ("init", "export", "apply", "merge", "resize", "stack", "extract")
 STEERING = ("pause", "stop", "resume")
+QUIET = ("deliver",)  # which has nothing to tell here
+DATABASE = [command for command in COMMANDS if command[0] == "db"]
 SERVERS = ("dashboard", "metrics")
-PLAIN = [c for c in COMMANDS if c[0] not in ("search", *SERVERS, *WRITERS, *STEERING)]
+PLAIN = [c for c in COMMANDS if c[0] not in ("search", *SERVERS, *WRITERS, *STEERING, *QUIET, "db")]
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +75,8 @@ def test_every_command_is_known() -> None:
         "assets",
         "best",
         "dashboard",
+        "db",
+        "deliver",
         "doctor",
         "env",
         "explain",
@@ -121,7 +101,7 @@ def test_every_command_is_known() -> None:
         "trials",
         "worker",
     ]
-    for command in [(), ("assets",)]:
+    for command in [(), ("assets",), ("db",)]:
         shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
         assert "Example: autolora" in shown.output.strip().splitlines()[-1]
 
@@ -138,6 +118,26 @@ def test_example(finished: Place, command: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("command", PLAIN, ids=ids(PLAIN))
 def test_json(finished: Place, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
     assert as_json(finished, monkeypatch, example(command))
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("command", DATABASE, ids=ids(DATABASE))
+def test_commands_of_the_database(
+    finished: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """They name a study by where it usually lies."""
+    shutil.copytree(finished.folder, tmp_path / "runs" / "digits")
+    usual = replace(finished, folder=tmp_path)
+    ran = usual(*example(command))
+    assert ran.returncode == 0, ran.stderr
+    assert as_json(usual, monkeypatch, example(command))
+
+
+@pytest.mark.filterwarnings("default")
+def test_nothing_waits_to_be_delivered(finished: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = finished(*example(QUIET))
+    assert (ran.returncode, ran.stdout) == (0, "nothing waits to be delivered\n")
+    assert as_json(finished, monkeypatch, example(QUIET)) == []
 
 
 @pytest.mark.filterwarnings("default")

@@ -10,7 +10,7 @@ import pytest
 from made import DISTRIBUTIONS, outcome, plan
 from sqlalchemy import update
 
-from autolora.errors import AddressNotHere
+from autolora.errors import AddressNotHere, StorageFile
 from autolora.study.description import described
 from autolora.study.handing import take
 from autolora.study.lease import this_worker
@@ -87,8 +87,13 @@ def test_a_password_is_taken_from_the_environment_or_its_file(
     monkeypatch.setenv("AUTOLORA_STORAGE", SECRET)
     assert address(payload(SECRET)) == SECRET
     monkeypatch.delenv("AUTOLORA_STORAGE")
-    (tmp_path / "address").write_text(f"{SECRET}\n")
-    monkeypatch.setenv("AUTOLORA_STORAGE_FILE", str(tmp_path / "address"))
+    file = tmp_path / "address"
+    file.write_text(f"{SECRET}\n")
+    monkeypatch.setenv("AUTOLORA_STORAGE_FILE", str(file))
+    file.chmod(0o644)
+    with pytest.raises(StorageFile, match="others may read it"):
+        address(payload(SECRET))
+    file.chmod(0o600)
     assert address(payload(SECRET)) == SECRET
 
 

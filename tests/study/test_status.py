@@ -237,3 +237,18 @@ def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file")
     with logged(tmp_path, 0), logged(None, 1):
         logging.getLogger("autolora").info("on we go")
+
+
+def test_a_trial_that_is_better_is_still_to_be_measured(store: Store, study: optuna.Study) -> None:
+    """What was measured of the best before says nothing of it."""
+
+    def measure(trial: int) -> None:
+        for seed in (0, 1):
+            store.final(FinalRow("search", trial, seed, 7, "loss", 0.5, 0.5, 0.5))
+
+    measure(ran(store, study, 0.5, plan("a")))
+    assert status(store, now(store)).measured == (2, 0)
+    better = ran(store, study, 0.3, plan("b"))
+    assert status(store, now(store)).measured == (0, 2)
+    measure(better)
+    assert status(store, now(store)).measured == (2, 0)
