@@ -34,6 +34,9 @@ def mixed(model: nn.Module, names: Sequence[str | None]) -> Iterator[None]:
     transformer layers, the second). A layer that is given something else first, such as time, is
     noticed where the sizes differ.
 
+    The factors of a batch are gathered at the first forward pass and kept until the context ends:
+    stay in it where the same samples go on, as in decoding.
+
     A backward pass may come after the context: what gradient checkpointing computes anew there
     takes the adapters that it had. Where every sample names the same one, torch may raise its
     CheckpointError then. Compiled models run uncompiled here; where they hold checkpoints, call
