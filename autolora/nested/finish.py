@@ -8,7 +8,7 @@ from autolora.artifacts.adapter import Adapter
 from autolora.errors import NoRateConverged
 from autolora.nested.adapters import cut
 from autolora.nested.truncated import Ranks, sample
-from autolora.nested.trying import Tried, tried
+from autolora.nested.trying import Judged, Tried, tried
 from autolora.spending.work import Terms, Work
 from autolora.training.fit import Fit, Run
 from autolora.training.settings import TrainingSettings
@@ -104,7 +104,7 @@ def _stretches(
     shown = sample(terms.task, how.examples, seed=work.seed, skip=how.skip)
     shown = shown or sample(terms.task, how.examples, seed=work.seed)
     told = [(c.name, dict(c.ranks), c.learning_rate) for c in candidates]
-    return tried(work, "stretches", runs, shown, (told, until, how.warm, adapter.digest))
+    return tried(work, "stretches", runs, Judged(shown), (told, until, how.warm, adapter.digest))
 
 
 def _until(steps: int, stretch: float) -> int:

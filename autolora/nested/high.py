@@ -11,7 +11,7 @@ from autolora.lora.scale import RULES
 from autolora.nested.adapters import rebased
 from autolora.nested.treats import Prefixes, Weighted
 from autolora.nested.truncated import sample
-from autolora.nested.trying import Tried, tried
+from autolora.nested.trying import Judged, Tried, tried
 from autolora.spending.rates import learning_rates
 from autolora.spending.work import Scale, Terms, Work
 from autolora.training.fit import Fit, Run
@@ -121,16 +121,24 @@ def high_run(work: Work, high: High, most: Allocation) -> Trained:
 
 
 def _probed(work: Work, high: High, ranks: Allocation, settings: TrainingSettings) -> Tried:
-    """A short run at each rate, judged on examples of the validation split."""
+    """A short run at each rate, judged on examples of the validation split.
+
+    Of rates that cannot be told apart the middle one is taken: a run that is too short to learn
+    anything orders them by chance, and the highest may never leave the plateau it begins on.
+    """
     terms = work.terms
     short = settings.model_copy(update={"steps": high.probe_steps, "evaluations": 1})
     treats, rule = TREATS[high.nesting], high.rule(terms)
+    rates = learning_rates(terms.space, high.rates)
     runs = {
         str(rate): Run(
             terms.task, terms.proposal(ranks, rate, rule), short, work.seed, treats=treats
         )
-        for rate in learning_rates(terms.space, high.rates)
+        for rate in rates
     }
+    middle = (len(rates) - 1) / 2
+    central = sorted(range(len(rates)), key=lambda i: (abs(i - middle), i))
     about = (ranks.to_json(), settings.model_dump(mode="json"), asdict(high), list(runs))
     shown = sample(terms.task, PROBED, seed=work.seed)
-    return tried(work, "learning-rate probe", runs, shown, about)
+    judged = Judged(shown, [str(rates[i]) for i in central])
+    return tried(work, "learning-rate probe", runs, judged, about)

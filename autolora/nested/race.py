@@ -53,7 +53,7 @@ def race(
             seen[name] = seen[name].joined(losses) if name in seen else losses
             allowance -= part.examples
         leader = min(running, key=lambda name: seen[name].mean)
-        worse = [n for n in running if n not in always and _worse(seen[n], seen[leader])]
+        worse = [n for n in running if n not in always and surely_worse(seen[n], seen[leader])]
         ended += [_ranked(name, running.pop(name), seen[name]) for name in worse]
     finished = [_ranked(name, ranks, seen[name]) for name, ranks in running.items() if name in seen]
     finished.sort(key=lambda each: each.loss)
@@ -69,7 +69,8 @@ def _distinct(candidates: Mapping[str, Ranks], always: Sequence[str]) -> dict[st
     return {name: candidates[name] for name in candidates if name in first.values()}
 
 
-def _worse(losses: Losses, leader: Losses) -> bool:
+def surely_worse(losses: Losses, leader: Losses) -> bool:
+    """Whether the paired difference is more than two standard errors above zero."""
     differences = losses.losses - leader.losses
     count = len(differences)
     if count < 2:

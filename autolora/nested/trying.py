@@ -2,18 +2,41 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from autolora.errors import Diverged
-from autolora.nested.truncated import Sample, Truncated
+from autolora.nested.race import surely_worse
+from autolora.nested.truncated import Losses, Sample, Truncated
 from autolora.spending.journal import Entry
 from autolora.spending.stage import Stage
 from autolora.spending.work import Left, Work
 from autolora.training.checkpoint import Checkpoint
 from autolora.training.curve import Ledger
-from autolora.training.fit import Run, begin
+from autolora.training.fit import Begun, Run, begin
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What decides between beginnings.
+
+    Attributes:
+        shown: Batches that judge.
+        preferred: Names, the most welcome first: the first of those that are not surely worse than
+            the best is taken. Without any, the lowest loss is.
+    """
+
+    shown: Sample
+    preferred: Sequence[str] = ()
+
+    def best(self, losses: Mapping[str, Losses]) -> str | None:
+        """The one that goes on; None if there are none."""
+        if not losses:
+            return None
+        lowest = min(losses, key=lambda name: _finite(losses[name]))
+        close = (n for n in self.preferred if n in losses and math.isfinite(losses[n].mean))
+        return next((n for n in close if not surely_worse(losses[n], losses[lowest])), lowest)
 
 
 @dataclass(frozen=True)
@@ -32,7 +55,7 @@ class Tried:
 
 
 def tried(
-    work: Work, stage: str, runs: Mapping[str, Run], shown: Sample, about: Iterable[Any]
+    work: Work, stage: str, runs: Mapping[str, Run], judged: Judged, about: Iterable[Any]
 ) -> Tried:
     """Trains each run to its end, judges it on some examples, and keeps where the best stands.
 
@@ -42,35 +65,40 @@ def tried(
         work: Pays for it.
         stage: The line of the ledger.
         runs: Short runs by name.
-        shown: Batches that judge.
+        judged: What decides.
         about: Plain data that decide the runs.
     """
 
     def compute() -> Entry:
         began = time.perf_counter()
-        judged: dict[str, float] = {}
-        passes, best = 0, None
+        losses: dict[str, Losses] = {}
+        ends: dict[str, Begun] = {}
+        passes = 0
         for name, run in runs.items():
             try:
-                first = begin(run, work.shared, run.settings.steps)
+                ends[name] = begin(run, work.shared, run.settings.steps)
             except Diverged:
                 passes += work.terms.passes(run.settings.steps, 0)
                 continue
-            seen = Truncated(first.adapter, work.terms.task, run.settings)
-            loss = seen.losses(first.adapter.allocation, shown).mean
-            passes += first.ledger.example_passes + seen.example_passes
-            judged[name] = loss if math.isfinite(loss) else math.inf
-            if best is None or judged[name] < judged[best[0]]:
-                best = (name, first)
+            adapter = ends[name].adapter
+            seen = Truncated(adapter, work.terms.task, run.settings)
+            losses[name] = seen.losses(adapter.allocation, judged.shown)
+            passes += ends[name].ledger.example_passes + seen.example_passes
+        best = judged.best(losses)
         if best is None:
             return Entry(Stage(stage, passes, time.perf_counter() - began), {"judged": {}})
-        ledger = best[1].ledger
-        data = {"judged": judged, "best": best[0], "ledger": asdict(ledger)}
+        ledger = ends[best].ledger
+        means = {name: _finite(each) for name, each in losses.items()}
+        data = {"judged": means, "best": best, "ledger": asdict(ledger)}
         spent = Stage(stage, passes - ledger.example_passes, time.perf_counter() - began)
-        return Entry(spent, data, best[1].checkpoint.to_bytes())
+        return Entry(spent, data, ends[best].checkpoint.to_bytes())
 
     entry = work.settled(stage, compute, *about)
     if entry.adapter is None:
         return Tried({}, None, None)
     left = Left(Checkpoint.from_bytes(entry.adapter), Ledger(**entry.data["ledger"]))
     return Tried(entry.data["judged"], entry.data["best"], left)
+
+
+def _finite(losses: Losses) -> float:
+    return losses.mean if math.isfinite(losses.mean) else math.inf

@@ -17,11 +17,12 @@ from typing import Any
 import torch
 
 from autolora.errors import AutoloraError
-from autolora.spending import Memory, Work
+from autolora.spending import Memory
 from autolora.training.evaluate import answered, values
 from autolora.training.shared import Shared
 from benchmarks.search.arms import ARMS, Arm
 from benchmarks.search.cells import CELLS, Cell
+from benchmarks.search.traced import Traced
 
 FILE = "results.jsonl"
 
@@ -38,11 +39,11 @@ def main() -> None:
     asked.folder.mkdir(parents=True, exist_ok=True)
     path = asked.folder / FILE
     for cell, seed in ((CELLS[name], seed) for seed in range(asked.seeds) for name in asked.cells):
-        work: Work | None = None
+        work: Traced | None = None
         for arm in (ARMS[name] for name in asked.arms):
             if (f"{cell.name}/{cell.uniform_rank}", arm.name, seed) in done(path):
                 continue
-            work = work or Work(cell.terms(seed), seed, Shared(), Memory())
+            work = work or Traced(cell.terms(seed), seed, Shared(), Memory())
             row = measured(cell, arm, work)
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
@@ -61,11 +62,11 @@ def done(path: Path) -> set[tuple[str, str, int]]:
     return {(row["cell"], row["arm"], row["seed"]) for row in rows(path)}
 
 
-def measured(cell: Cell, arm: Arm, work: Work) -> dict[str, Any]:
+def measured(cell: Cell, arm: Arm, work: Traced) -> dict[str, Any]:
     """One arm at one seed, the test split included."""
     unit = work.terms.fine_tune
     terms = replace(work.terms, allowance=int(arm.ft * unit))
-    mine = Work(terms, work.seed, work.shared, work.journal)
+    mine = Traced(terms, work.seed, work.shared, work.journal)
     about = {"cell": f"{cell.name}/{cell.uniform_rank}", "arm": arm.name, "seed": work.seed}
     began = time.perf_counter()
     try:
@@ -86,6 +87,7 @@ def measured(cell: Cell, arm: Arm, work: Work) -> dict[str, Any]:
         "budget": terms.parameters,
         "rate": found.learning_rate,
         "seconds": seconds,
+        "anytime": mine.best_so_far(),
         "ledger": dict(_ledger(found.ledger)),
         "ranks": dict(found.adapter.allocation),
         "about": {k: v for k, v in found.about.items() if k in _TOLD},
