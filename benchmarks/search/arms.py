@@ -1,6 +1,6 @@
 """The arms of the search benchmark: every strategy, and the controls that kill rank papers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -88,7 +88,7 @@ def sampled(work: Work, *, sampler: str, trials: int) -> Found:
     return Found.of(best[1], best[0], tuple(work.ledger))
 
 
-CONTROLS: dict[str, Any] = {
+CONTROLS: dict[str, Callable[[Work], Found]] = {
     "head only": head_only,
     "uniform": uniform,
     "uniform, twice as long": partial(uniform, longer=2),

@@ -17,6 +17,7 @@ from autolora.plots.table import student_half_width
 from autolora.study.versions import versions
 from benchmarks.search.arms import ARMS
 from benchmarks.search.cells import CELLS, DEVELOPED_ON
+from benchmarks.search.overall import figures, overall
 from benchmarks.search.run import FILE, rows
 
 Row = Mapping[str, Any]
@@ -29,17 +30,20 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/search"))
     parser.add_argument("--write", type=Path)
     asked = parser.parse_args()
-    text = page(rows(asked.folder / FILE))
+    stored = rows(asked.folder / FILE)
+    text = page(stored)
     print(text)
     if asked.write:
         write_bytes(asked.write, _kept(asked.write, text).encode())
+        for name, drawing in figures(stored).items():
+            write_bytes(asked.write.parent / name, drawing.encode())
 
 
 def page(stored: Sequence[Row]) -> str:
     """The whole page."""
     cells = [name for name in CELLS if any(row["cell"] == name for row in stored)]
     lines = [_HEAD.format(versions=", ".join(f"{n} {v}" for n, v in versions().items()))]
-    lines += _summary(stored, cells)
+    lines += [*_summary(stored, cells), *overall(stored)]
     for name in cells:
         lines += _cell(name, [row for row in stored if row["cell"] == name])
     return "\n".join(lines) + "\n"
