@@ -31,6 +31,7 @@ from autolora.study.versions import versions
 from autolora.training.evaluate import answered, values
 from autolora.training.fit import Run, train
 from autolora.training.shared import Shared
+from benchmarks.kept import kept
 
 STUDIES = ("cola", "rte", "sst2", "wordnet", "fortunes", "digits", "tuxpaint", "spoken-digits",
            "spanish")  # fmt: skip
@@ -64,7 +65,7 @@ def main() -> None:
     page = "\n".join(_page(asked.folder))
     print(page)
     if asked.write:
-        write_bytes(asked.write, page.encode())
+        write_bytes(asked.write, kept(asked.write, page).encode())
 
 
 def _run(name: str, folder: Path) -> None:

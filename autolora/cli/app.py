@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -38,6 +39,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they would show addresses with passwords
     epilog="Example: autolora search digits",
 )
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"autolora {version('autolora')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _whole(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass
 
 
 def _stored_at(address: str | None) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 from autolora.artifacts.files import write_bytes
 from autolora.plots.table import student_half_width
 from autolora.study.versions import versions
+from benchmarks.kept import kept
 from benchmarks.search.arms import ARMS
 from benchmarks.search.cells import CELLS, DEVELOPED_ON
 from benchmarks.search.overall import figures, overall
@@ -34,7 +35,7 @@ def main() -> None:
     text = page(stored)
     print(text)
     if asked.write:
-        write_bytes(asked.write, _kept(asked.write, text).encode())
+        write_bytes(asked.write, kept(asked.write, text).encode())
         for name, drawing in figures(stored).items():
             write_bytes(asked.write.parent / name, drawing.encode())
 
@@ -154,15 +155,6 @@ def _difference(pairs: Sequence[tuple[float, float]]) -> str:
     half = student_half_width(differences)
     mean = statistics.fmean(differences)
     return f"{mean:+.4f}" + (f" ± {half:.4f}" if len(differences) > 1 else "")
-
-
-_MARK = "\n## What was seen\n"
-
-
-def _kept(path: Path, text: str) -> str:
-    """The new page with what people wrote under the old one."""
-    old = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return text + old[old.index(_MARK) :] if _MARK in old else text
 
 
 if __name__ == "__main__":

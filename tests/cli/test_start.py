@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +31,9 @@ def test_without_words_it_helps() -> None:
     ran = subprocess.run(call, check=False, capture_output=True, text=True, timeout=60)
     assert "Usage:" in ran.stdout + ran.stderr
     assert "search" in ran.stdout + ran.stderr
+
+
+def test_the_version_by_either_name_of_the_command() -> None:
+    for words in ([Path(sys.executable).with_name("autolora")], [sys.executable, "-m", "autolora"]):
+        told = subprocess.check_output([*words, "--version"], text=True)
+        assert told == f"autolora {version('autolora')}\n"
