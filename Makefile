@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraint
 export OMP_NUM_THREADS ?= 1
 CELLS ?= tier0-transition/1 tier0-copy/1 tier0-both/1 digits/1
 
-.PHONY: demo test slow models postgres cluster chaos lint types bench-search bench-adapter bench-prefix bench-store \
+.PHONY: demo test slow models postgres cluster chaos lint types audit bench-search bench-adapter bench-prefix bench-store \
   bench-scheduling browser server clean
 
 demo: .venv/demo
@@ -38,6 +38,10 @@ lint: .venv/dev
 types: .venv/dev
 	$(BIN)/mypy
 
+# Asks PyPI about known vulnerabilities of what constraints.txt pins; says so where it cannot.
+audit: .venv/dev
+	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/audit
+
 bench-adapter: .venv/dev
 	$(BIN)/python -m benchmarks.adapter --write docs/results/adapter.md
 
@@ -46,7 +50,7 @@ bench-prefix: .venv/dev
 
 # Real processes killed, frozen, cut off: half an hour on two cores; `--short` takes some minutes.
 chaos: .venv/dev server
-	$(BIN)/python -m benchmarks.chaos --write docs/results/reliability.md
+	$(BIN)/python -m benchmarks.chaos $(CHAOS) --write docs/results/reliability.md
 
 bench-store: .venv/dev server
 	$(BIN)/python -m benchmarks.store --write docs/results/scale.md

@@ -4,6 +4,7 @@ import functools
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -13,6 +14,7 @@ from typer.core import TyperGroup
 
 from autolora.cli.address import given
 from autolora.errors import AutoloraError
+from autolora.errors.secret import redacted
 
 _ORDER = (
     "targets space assets init plan search worker status logs pause resume stop trials leaderboard "
@@ -111,8 +113,19 @@ def ending(function: Command) -> Command:
         except BrokenPipeError:
             sys.stderr.close()
             raise SystemExit(0) from None
+        except Exception:
+            _told_unseen(traceback.format_exc())
+            raise
 
     return run  # type: ignore[return-value]
+
+
+def _told_unseen(words: str) -> None:
+    """Tells a traceback that holds a password without it, and ends the command."""
+    told = redacted(words)
+    if told != words:
+        sys.stderr.write(told)
+        raise SystemExit(1) from None
 
 
 def fail(message: str, exit_code: int) -> NoReturn:

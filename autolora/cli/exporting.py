@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from autolora.cli.app import Json, Storage, StudyName, command
+from autolora.cli.token import token_option
 
 
 @command("autolora metrics digits --port 9464")
@@ -13,8 +14,7 @@ def metrics(  # noqa: PLR0913 — one option each
     host: Annotated[str, typer.Option(help="Any other than loopback needs a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 9464,
     token: Annotated[
-        str | None,
-        typer.Option(envvar="AUTOLORA_METRICS_TOKEN", help="What a scrape must present."),
+        str | None, token_option("AUTOLORA_METRICS_TOKEN", "What a scrape must present.")
     ] = None,
     storage: Storage = None,
     as_json: Json = False,

@@ -7,6 +7,7 @@ import typer
 
 from autolora.cli.app import Json, Storage, StudyName, command
 from autolora.cli.output import show
+from autolora.cli.token import token_option
 
 
 @command("autolora report digits --output report.html")
@@ -33,8 +34,7 @@ def dashboard(  # noqa: PLR0913 — one option each
     host: Annotated[str, typer.Option(help="Any other than loopback needs a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8080,
     token: Annotated[
-        str | None,
-        typer.Option(envvar="AUTOLORA_DASHBOARD_TOKEN", help="What a visitor must present."),
+        str | None, token_option("AUTOLORA_DASHBOARD_TOKEN", "What a visitor must present.")
     ] = None,
     writable: Annotated[bool, typer.Option("--writable", help="Allow changes.")] = False,
     storage: Storage = None,

@@ -163,13 +163,16 @@ from autolora.errors.running import (
     SamplerCannot,
     SizeOutside,
     SpoolFailed,
+    SpoolNewer,
     SpoolUnknown,
     StorageAway,
     TakenAway,
+    TurnLost,
     WorkerFailed,
 )
 from autolora.errors.serving import (
     CannotServe,
+    TokenFile,
     TokenNeeded,
 )
 from autolora.errors.sound import (
@@ -312,6 +315,7 @@ __all__ = [
     "SplitBaseHidden",
     "SplitsOverlap",
     "SpoolFailed",
+    "SpoolNewer",
     "SpoolUnknown",
     "StorageAway",
     "StorageFailed",
@@ -321,6 +325,7 @@ __all__ = [
     "StudyStopped",
     "TagsDoNotFit",
     "TakenAway",
+    "TokenFile",
     "TokenNeeded",
     "TokenizerNeeded",
     "TooFewExamples",
@@ -329,6 +334,7 @@ __all__ = [
     "TooManyTokens",
     "TrainedTwice",
     "TranscriptTooLong",
+    "TurnLost",
     "UnknownAsset",
     "UnknownFormat",
     "UnknownKey",

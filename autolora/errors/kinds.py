@@ -2,11 +2,16 @@
 
 from collections.abc import Iterable
 
+from autolora.errors.secret import redacted
+
 
 class AutoloraError(Exception):
     """A run failed for a reason that one sentence can tell."""
 
     exit_code = 1
+
+    def __init__(self, *said: object) -> None:
+        super().__init__(*(redacted(s) if isinstance(s, str) else s for s in said))
 
     @classmethod
     def with_code(cls, message: str, exit_code: int) -> "AutoloraError":

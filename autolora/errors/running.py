@@ -155,6 +155,17 @@ class StorageAway(StorageFailed):
     """A database that does not answer now, and may do so again: a restart, a lock, a network."""
 
 
+class TurnLost(StorageAway):
+    """A process that was gone for so long, in its turn on a database, that another one has it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the database",
+            "this process was frozen while it kept others waiting, and lost its turn",
+            "nothing of that was written; run the same command again and it goes on",
+        )
+
+
 class TakenAway(AutoloraError):
     """A trial that is no longer this worker's: its lease ran out, or somebody released it."""
 
@@ -173,6 +184,16 @@ class SpoolFailed(StorageUnavailable):
         super().__init__(
             f"the results that wait in {folder} cannot be read or written: {why}; free space there "
             "or make it yours, then call autolora deliver again"
+        )
+
+
+class SpoolNewer(StorageUnavailable):
+    """Results that wait and that a later version of autolora wrote."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        super().__init__(
+            f"{count} result(s) in {path} were written by a newer autolora than this one; they "
+            "stay there. Upgrade with: pip install -U autolora, then run: autolora deliver"
         )
 
 

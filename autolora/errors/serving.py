@@ -23,3 +23,13 @@ class CannotServe(UsageError):
             f"{what} cannot have port {port} on {host}: {reason}; "
             "choose another with --port or --host (port 0 takes a free one)"
         )
+
+
+class TokenFile(UsageError):
+    """A file that is to hold the token of a server, and cannot."""
+
+    def __init__(self, path: object, problem: str) -> None:
+        super().__init__(
+            f"the token file {path} cannot be used: {problem}; it is to hold the token on one "
+            "line, and only you may read it: chmod 600 FILE"
+        )

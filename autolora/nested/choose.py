@@ -122,7 +122,7 @@ class _Purse:
 
     @property
     def left(self) -> int:
-        return self.ends - self.truncated.example_passes
+        return self.ends - self.truncated.example_passes - self.truncated.pending
 
     def holds(self, passes: int) -> bool:
         return passes <= self.left

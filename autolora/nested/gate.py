@@ -35,7 +35,7 @@ def gate(
     Source: Kendall 1938, for the rank correlation.
     """
     drawn = random_allocations(room, ALLOCATIONS, seed)
-    losses = torch.tensor([truncated.losses(ranks, sample).mean for ranks in drawn])
+    losses = torch.tensor([losses.mean for losses in truncated.each(drawn, sample)])
     taus = {name: _tau(-_sums(score, drawn), losses) for name, score in scores.items()}
     best = max(taus, key=lambda name: taus[name])
     return Gate(taus, best if taus[best] >= TRUSTED else None)

@@ -39,9 +39,10 @@ def climb(
     ends = truncated.example_passes + allowance
     here, best, count = dict(start), truncated.losses(start, sample).mean, 1
     # A look at the slopes costs 2, each move 1, and all that improve once more together.
-    while truncated.example_passes + (2 + _TRIED + 1) * size(sample) <= ends:
+    while ends - truncated.example_passes >= 3 * size(sample) + truncated.most(_TRIED, sample):
         moves = proposed(around(truncated, sample, here), here, room)
-        tried = [(truncated.losses(move.ranks, sample).mean, move) for move in moves]
+        losses = truncated.each([move.ranks for move in moves], sample)
+        tried = [(each.mean, move) for each, move in zip(losses, moves, strict=True)]
         count += len(tried)
         better = sorted((x for x in tried if x[0] < best), key=lambda x: x[0])
         if not better:

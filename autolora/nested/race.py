@@ -46,12 +46,13 @@ def race(
     seen: dict[str, Losses] = {}
     ended: list[Ranked] = []
     for part in sample:
-        if part.examples * len(running) > allowance:
+        before = truncated.example_passes
+        if truncated.most(len(running), [part]) > allowance:
             break
-        for name, ranks in running.items():
-            losses = truncated.losses(ranks, [part])
+        found = truncated.each(list(running.values()), [part])
+        for name, losses in zip(running, found, strict=True):
             seen[name] = seen[name].joined(losses) if name in seen else losses
-            allowance -= part.examples
+        allowance -= truncated.example_passes - before
         leader = min(running, key=lambda name: seen[name].mean)
         worse = [n for n in running if n not in always and surely_worse(seen[n], seen[leader])]
         ended += [_ranked(name, running.pop(name), seen[name]) for name in worse]

@@ -63,13 +63,17 @@ def measured(
 
     The others stay at `ranks`. Between two levels the rise is spread evenly.
     """
-    whole = truncated.losses(ranks, sample).mean
+    full = {name: min(ranks.get(name, 0), most) for name, most in truncated.ranks.items()}
+    cuts = [(n, x) for n, at in full.items() for x in sorted(set(levels), reverse=True) if x < at]
+    ways = [ranks, *({**ranks, name: level} for name, level in cuts)]
+    whole, *losses = (each.mean for each in truncated.each(ways, sample))
+    at_level = dict(zip(cuts, losses, strict=True))
     found = {}
     for name, highest in truncated.ranks.items():
         scores = torch.zeros(highest, dtype=torch.float64)
-        above, at = whole, min(ranks.get(name, 0), highest)
-        for level in sorted((x for x in levels if x < at), reverse=True):
-            loss = truncated.losses({**ranks, name: level}, sample).mean
+        above, at = whole, full[name]
+        for level in (x for cut, x in cuts if cut == name):
+            loss = at_level[name, level]
             scores[level:at] = (loss - above) / (at - level)
             above, at = loss, level
         found[name] = scores

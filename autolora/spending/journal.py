@@ -17,12 +17,14 @@ class Evaluation:
     """An allocation that was evaluated without being trained.
 
     `allocation` and `sample` are digests: of the ranks, and of which examples were seen.
+    `example_passes` are fewer than `examples` where something was known from other evaluations.
     """
 
     allocation: str
     sample: str
     loss: float
     examples: int
+    example_passes: int
 
 
 @dataclass(frozen=True)

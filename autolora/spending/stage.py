@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Stage:
     """A part of a strategy by name.
 
-    Units: `example_passes` count a forward as 1 and a backward as 1 for each example; as an
+    Units: `example_passes` count a forward as 1 and a backward as 1 for each example, and a forward
+    that gives again what was computed before by the part that it computed itself, rounded up; as an
     account they are the most that the stage may cost, as a ledger what it did cost. `seconds` are
     known in a ledger alone.
     """

@@ -51,7 +51,7 @@ class OPTIONS(Strict):
     trusts: tuple[float, ...] = (0.5, 0.75, 1.0)
     candidates: int = Field(default=1, ge=0, le=10)
     stretch: float = Field(default=0.15, gt=0, lt=1)
-    final_rates: tuple[float, ...] = Field(default=(0.3, 1.0), min_length=1, max_length=5)
+    final_rates: tuple[float, ...] = Field(default=(1.0,), min_length=1, max_length=5)
     multiple: int = Field(default=1, ge=1)
     tied: bool = False
 

@@ -33,8 +33,17 @@ class Asked:
     token: str = field(default_factory=lambda: uuid4().hex)
     taken: list[int] = field(default_factory=list)
     binding: set[int] = field(default_factory=set)
+    refused: set[int] = field(default_factory=set)
     made: bool = False
     bound: FrozenTrial | None = None
+
+    def refuse(self, number: int) -> None:
+        """Looks for a trial no more: it could not be bound, and stays another's.
+
+        What is made next has a token of its own, so that nobody takes it for the one before.
+        """
+        self.refused.add(number)
+        self.token, self.made = uuid4().hex, False
 
 
 def ask(
@@ -58,6 +67,8 @@ def ask(
         found = found or _made(storage, study, asked)
         if _bind(storage, study.study_name, found, tenure, asked):
             asked.bound = found
+        else:
+            asked.refuse(found.number)
     study._thread_local.cached_all_trials = None  # noqa: SLF001 - as Study.ask does
     trial = Trial(study, asked.bound._trial_id)  # noqa: SLF001
     with parameters_together(trial):
@@ -77,6 +88,8 @@ def _found(storage: BaseStorage, of: int, asked: Asked) -> FrozenTrial | None:
     if not (asked.taken or asked.made):
         return None
     for trial in storage.get_all_trials(of, deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.number in asked.refused:
+            continue
         if trial.system_attrs.get(ASKED) == asked.token or trial.number in asked.taken:
             asked.taken = [number for number in asked.taken if number != trial.number]
             return trial

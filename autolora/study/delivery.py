@@ -3,7 +3,7 @@
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError
 
 from autolora.artifacts.adapter import Adapter
 from autolora.artifacts.reading import read_file
-from autolora.errors import AdapterFile, NoSuchStudy, StorageUnavailable, TakenAway
+from autolora.errors import AdapterFile, NoSuchStudy, SpoolNewer, StorageUnavailable, TakenAway
 from autolora.study import spool
 from autolora.study.reasons import INTERRUPTED
 from autolora.study.records import attempts, trials
@@ -29,6 +29,7 @@ from autolora.study.trials import trial_id
 _ADAPTER_BYTES = 2**31
 _LINES_BYTES = 2**28
 _log = logging.getLogger(__name__)
+_told: set[Path] = set()  # of which files it was said that only a newer version can read them
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ def wheres() -> dict[str, int]:
     found: dict[str, int] = {}
     for path in sorted(spool.folder().glob("*.jsonl")):
         with _taken(path) as file:
-            for result in _read(path, file) if file else ():
-                found[result.where] = found.get(result.where, 0) + 1
+            lines = _read(path, file) if file else spool.waiting("")
+            for where in (*(result.where for result in lines.results), *lines.newer):
+                found[where] = found.get(where, 0) + 1
     return found
 
 
@@ -77,7 +79,9 @@ def deliver(storage: Storage) -> Delivered:
         with _taken(path) as file:
             if file is None:
                 continue  # its worker is delivering
-            for result in _read(path, file):
+            lines = _read(path, file)
+            done += Delivered(left=len(lines.newer))
+            for result in lines.results:
                 if place(result.where) == place(storage.where):
                     done += _deliver(storage, path.parent, result)
                     spool.mark(file, path.parent, result)
@@ -196,18 +200,21 @@ def _taken(path: Path) -> Iterator[IO[str] | None]:
         yield file if same else None
 
 
-def _read(path: Path, file: IO[str]) -> list[Result]:
-    """The results that wait in a file; torn lines are put aside, into a file beside it."""
+def _read(path: Path, file: IO[str]) -> spool.Waiting:
+    """What waits in a file; torn lines are put aside, into a file beside it."""
     file.seek(0)
-    results, torn = spool.waiting(file.read(_LINES_BYTES))
-    if torn:
-        _put_aside(path, torn)
-    if not results:
+    found = spool.waiting(file.read(_LINES_BYTES))
+    if found.torn:
+        _put_aside(path, found.torn)
+    if found.newer and path not in _told:
+        _told.add(path)
+        _log.warning("%s", SpoolNewer(path, len(found.newer)))
+    if found.empty:
         path.unlink(missing_ok=True)
-    return results
+    return found
 
 
-def _put_aside(path: Path, torn: list[str]) -> None:
+def _put_aside(path: Path, torn: Sequence[str]) -> None:
     aside = path.with_suffix(".torn")
     with aside.open("a+", encoding="utf-8", errors="replace") as kept:
         kept.seek(0)

@@ -11,6 +11,7 @@ from sqlalchemy.pool import NullPool
 from autolora.errors import MissingExtra, StorageUrl
 
 SQLITE_PATIENCE_SECONDS = 60
+TRANSACTION_SECONDS = 20  # after which the server ends a transaction of which it hears nothing
 # What may follow the ? of a PostgreSQL address beside the options of libpq, and what it is without.
 _OWN = {"pool_size": 3, "max_overflow": 2, "statement_timeout": 60, "pgbouncer": 0}
 _VARIABLE = "AUTOLORA_{}"
@@ -97,8 +98,10 @@ def _session(url: URL, wishes: Wishes) -> dict[str, Any]:
         # Neither prepared statements nor settings of a session outlive a transaction there.
         return {"prepare_threshold": None}
     given = url.query.get("options", "")
-    limit = f"-c statement_timeout={wishes.statement_timeout}s"
-    return {"options": f"{limit} {given if isinstance(given, str) else ' '.join(given)}".strip()}
+    # A process that is frozen in a transaction would keep what it locked from all others.
+    idle = f"-c idle_in_transaction_session_timeout={TRANSACTION_SECONDS}s"
+    limits = f"-c statement_timeout={wishes.statement_timeout}s {idle}"
+    return {"options": f"{limits} {given if isinstance(given, str) else ' '.join(given)}".strip()}
 
 
 def _number(url: URL, name: str, usual: int) -> int:

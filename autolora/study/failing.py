@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autolora.artifacts.adapter import Adapter
 from autolora.errors import AutoloraError, Diverged, OutOfMemory, StorageUnavailable, TakenAway
+from autolora.errors.secret import redacted
 from autolora.study.entries import Outcome
 from autolora.study.reasons import Kind
 from autolora.training.curve import Ledger
@@ -41,4 +42,5 @@ def _why(error: Exception) -> tuple[Kind, str]:
     said = str(error) or type(error).__name__
     if not isinstance(error, AutoloraError):
         said = f"{type(error).__name__}: {said}"
+    said = redacted(said)
     return "bug", f"error: {said} ({Path(last.filename).name}:{last.lineno} in {last.name})"

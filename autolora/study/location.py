@@ -3,13 +3,22 @@
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from autolora.errors import NetworkFolder, NotADatabase, StorageFile, StorageUrl, UnusablePlace
+from autolora.errors import (
+    AutoloraError,
+    NetworkFolder,
+    NotADatabase,
+    StorageFile,
+    StorageUrl,
+    UnusablePlace,
+)
+from autolora.errors.secret import remember
 
 POSTGRESQL = "postgresql+psycopg"
 SQLITE_HEADER = b"SQLite format 3\0"
@@ -47,12 +56,22 @@ def read_url(address: str) -> URL:
         # What a bare name means depends on the version of SQLAlchemy.
         raise StorageUrl(f"PostgreSQL is used through psycopg only, not as {url.drivername}")
     if kind == "postgresql":
+        _remember(url)
         return url
     if kind != "sqlite":
         raise StorageUrl(f"databases of kind {kind} are not supported")
     if url.database in (None, "", ":memory:"):
         raise StorageUrl("a database in memory ends with its process")
     return url.set(drivername="sqlite", database=str(Path(str(url.database)).absolute()))
+
+
+def _remember(url: URL) -> None:
+    """What nothing is to say from now on; what the address says elsewhere too is no secret."""
+    secrets = [value for key, value in url.query.items() if _SECRET.search(key)]
+    said = f"{url.set(password=None, query={})} autolora"
+    for each in (*secrets, url.password, os.environ.get("PGPASSWORD")):
+        if isinstance(each, str) and each not in said:
+            remember(each)
 
 
 def shown(url: URL) -> str:
@@ -67,21 +86,21 @@ def shown(url: URL) -> str:
     return url.set(query=query).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
 
 
-def read_private(path: Path) -> str:
-    """The address in a file that nobody else may read.
+def read_private(path: Path, refusal: Callable[[object, str], AutoloraError] = StorageFile) -> str:
+    """The first line of a file that nobody else may read, such as an address.
 
     Raises:
-        StorageFile: if it cannot be read, or others can read it.
+        StorageFile, or as `refusal` says it: if it cannot be read, or others can read it.
     """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
-            raise StorageFile(path, f"others may read it (mode {mode:04o})")
+            raise refusal(path, f"others may read it (mode {mode:04o})")
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise StorageFile(path, getattr(error, "strerror", None) or "it is no text") from error
+        raise refusal(path, getattr(error, "strerror", None) or "it is no text") from error
     if not text:
-        raise StorageFile(path, "it is empty")
+        raise refusal(path, "it is empty")
     return text.splitlines()[0].strip()
 
 

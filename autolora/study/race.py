@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ from autolora.errors import StorageUnavailable, TakenAway
 from autolora.registry import load
 from autolora.space.proposal import Proposal
 from autolora.spending.opening import Arm, Baselines, opening
+from autolora.study import draws
 from autolora.study.asking import Asked
 from autolora.study.description import StudySpec
 from autolora.study.making import enqueue
@@ -93,9 +94,11 @@ class Race:
         """A trial that is this process's; None when the race is over."""
         with self.store.storage.turn():
             if asked.bound is None:
-                if self.is_over(study):
+                told = _told(study)
+                if self._over(told):
                     return None
                 begun(self.store)
+                draws.seed(study.sampler, self.session.spec.seed, draws.place(told))
             return self.store.ask(study, {}, asked)
 
     def meant(self, trial: optuna.Trial) -> Proposal | Assigned:
@@ -114,7 +117,9 @@ class Race:
 
     def is_over(self, study: optuna.Study) -> bool:
         """Whether nothing waits and the budget is spent; baselines run whatever it is."""
-        told = study.get_trials(deepcopy=False)
+        return self._over(_told(study))
+
+    def _over(self, told: Sequence[FrozenTrial]) -> bool:
         if any(trial.state == TrialState.WAITING for trial in told):
             return False
         return self.spent(self.store.trials())
@@ -173,6 +178,12 @@ class Race:
             evaluations=evaluations, **rest
         )
         return made
+
+
+def _told(study: optuna.Study) -> list[FrozenTrial]:
+    """All trials, those too that its sampler does not see."""
+    found: list[FrozenTrial] = study._storage.get_all_trials(study._study_id, deepcopy=False)  # noqa: SLF001
+    return found
 
 
 def sampler_of(session: Session, worker: int = 0) -> optuna.samplers.BaseSampler:

@@ -15,9 +15,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Row, delete, func, or_, select, update
 
 from autolora.study import clock
+from autolora.study.awake import presence
 from autolora.study.lease import Tenure, alive
 from autolora.study.making import close_unbound, enqueue
-from autolora.study.reasons import COUNTED, DIED, EXPIRED, GIVEN_UP, TAKEN_AWAY, kind_of
+from autolora.study.reasons import COUNTED, DIED, EXPIRED, GIVEN_UP, kind_of, taken_away
 from autolora.study.records import attempts, checkpoints, trials
 from autolora.study.storage import Storage
 from autolora.study.trials import stored, tell, trial_id
@@ -33,10 +34,11 @@ def reclaim(storage: Storage, study: str, tenure: Tenure) -> list[int]:
         of = storage.optuna.get_study_id_from_name(study)
         running = storage.optuna.get_all_trials(of, deepcopy=False, states=(TrialState.RUNNING,))
         rows, now = _seen(storage, study, [trial.number for trial in running], tenure)
+        lenient = presence.was_away(tenure.lease_seconds)
         released = []
         for trial in running:
             row = rows.get(trial.number)
-            reason = _gone(trial, row, now)
+            reason = _gone(trial, row, now, lenient=lenient)
             if reason is None or _complete(storage, study, trial.number, row):
                 continue
             if _closed(storage, study, trial.number, row, reason):
@@ -56,6 +58,18 @@ def release(storage: Storage, study: str, number: int, reason: str, tenure: Tenu
         if not _complete(storage, study, number, row):
             _close(storage, study, number, reason)
             _release(storage, study, trial, reason, tenure)
+
+
+def explain(storage: Storage, study: str, number: int, reason: str) -> None:
+    """Says of a trial whose worker was found dead why it died, which somebody learnt later."""
+    better = kind_of(reason)
+    with storage.engine.begin() as connection:
+        for table, of in ((attempts, attempts.c.trial), (trials, trials.c.number)):
+            here = (table.c.study == study) & (of == number) & table.c.reason.startswith(DIED)
+            why: dict[str, Any] = {"reason": func.replace(table.c.reason, DIED, reason)}
+            if table is attempts:
+                why["kind"] = better
+            connection.execute(update(table).where(here).values(**why))
 
 
 def _seen(
@@ -78,8 +92,11 @@ def _seen(
         return rows, clock.read(connection)
 
 
-def _gone(trial: FrozenTrial, row: Row[Any] | None, now: float) -> str | None:
-    """Why nobody works on a running trial; None if somebody does, or may be about to."""
+def _gone(trial: FrozenTrial, row: Row[Any] | None, now: float, *, lenient: bool) -> str | None:
+    """Why nobody works on a running trial; None if somebody does, or may be about to.
+
+    Where this is `lenient`, a lease does not run out: its worker may have been away with us.
+    """
     if row is None:
         start = trial.datetime_start
         waits = start is None or now - start.timestamp() <= GRACE_SECONDS
@@ -88,7 +105,7 @@ def _gone(trial: FrozenTrial, row: Row[Any] | None, now: float) -> str | None:
         return row.reason or DIED  # its release was not finished
     if alive(row.worker) is False:
         return DIED
-    return EXPIRED if row.expired else None
+    return EXPIRED if row.expired and not lenient else None
 
 
 def _complete(storage: Storage, study: str, number: int, row: Row[Any] | None) -> bool:
@@ -97,7 +114,7 @@ def _complete(storage: Storage, study: str, number: int, row: Row[Any] | None) -
     if ours is not None and ours["state"] != "running":
         tell(storage, study, number, ours["state"], ours["objectives"] or ())
         return True
-    if row is None or row.ended is None or row.kind in (None, *TAKEN_AWAY.values()):
+    if row is None or row.ended is None or taken_away(row.kind, row.reason):
         return False
     tell(storage, study, number, "failed", ())  # before it was claimed
     return True

@@ -25,7 +25,7 @@ from autolora.study.description import Backend, StudySpec
 from autolora.study.lease import this_worker
 from autolora.study.location import read_url, shown
 from autolora.study.race import Race
-from autolora.study.reasons import DIED, INTERRUPTED
+from autolora.study.reasons import DIED, INTERRUPTED, NO_MEMORY
 from autolora.study.register import change
 from autolora.study.session import Session
 from autolora.study.store import Store
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 ADDRESS = "AUTOLORA_STORAGE"
 _FIGURES_SECONDS = 15.0
+_WHY = {"interrupted": INTERRUPTED, "out of memory": NO_MEMORY}  # of what a backend says
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,10 @@ class Trials:
 
     def lost(self, job: backends.Job, reason: str) -> None:
         """Gives a trial back; what its worker may still send is refused."""
-        why = INTERRUPTED if reason == "interrupted" else DIED
+        why = _WHY.get(reason, DIED)
         self.driven.store.release(job["number"], why)
+        if why == NO_MEMORY:  # who looked at its process first did not know
+            self.driven.store.explain(job["number"], why)
 
     def _say_paused(self) -> None:
         store = self.driven.store

@@ -10,6 +10,7 @@ from sqlalchemy import update
 
 from autolora.errors import StorageUnavailable
 from autolora.study import clock
+from autolora.study.awake import presence
 from autolora.study.lease import Tenure, this_worker
 from autolora.study.records import attempts
 from autolora.study.storage import Storage
@@ -43,6 +44,8 @@ def renewing(storage: Storage, study: str, tenure: Tenure) -> Iterator[None]:
         ended.set()
         work.join(1.0)
         _renewed.discard(key)
+        if not _renewed:
+            presence.rest()
 
 
 def leave(storage: Storage, study: str, trial: int) -> None:
@@ -69,7 +72,9 @@ def renew(storage: Storage, study: str, tenure: Tenure) -> int:
 def _renew(storage: Storage, study: str, tenure: Tenure, ended: threading.Event) -> None:
     renewed = time.monotonic()
     pause = tenure.lease_seconds / 3
+    presence.sign(tenure.lease_seconds)
     while not ended.wait(pause):
+        presence.sign(tenure.lease_seconds)
         try:
             renew(storage, study, tenure)
         except StorageUnavailable as error:

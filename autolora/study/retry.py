@@ -19,7 +19,7 @@ from autolora.study.storage import Storage
 
 VARIABLE = "AUTOLORA_STORAGE_PATIENCE"
 USUAL_SECONDS = 300.0
-_FIRST_SECONDS, _LONGEST_SECONDS = 0.1, 5.0
+_FIRST_SECONDS, _LONGEST_SECONDS = 0.1, 2.5
 _log = logging.getLogger(__name__)
 _once: ContextVar[bool] = ContextVar("once", default=False)
 Result = TypeVar("Result")
@@ -28,9 +28,9 @@ Result = TypeVar("Result")
 def patiently(storage: Storage, operation: Callable[[], Result]) -> Result:
     """Gives what an operation on the database gives, tried again while the database is away.
 
-    The time between tries doubles up to five seconds; it is drawn at random around that, so that
-    the workers of a study do not come back all at once. An operation within another is tried once:
-    the outer one repeats it.
+    The time between tries doubles up to two and a half seconds; it is drawn at random around that,
+    so that the workers of a study do not come back all at once, nor long after the database did.
+    An operation within another is tried once: the outer one repeats it.
 
     Raises:
         StorageAway: if the database stays away for AUTOLORA_STORAGE_PATIENCE seconds.

@@ -158,31 +158,62 @@ def mark(file: IO[str], place: Path, result: Result) -> None:
     with suppress(OSError):
         _append(file, json.dumps({"delivered": result.key}))
         file.seek(0)
-        left, _ = waiting(file.read())
+        left = waiting(file.read())
         for each in place.glob(f"{Path(file.name).stem}-{result.trial:05d}.safetensors"):
             each.unlink(missing_ok=True)
-        if not left:
+        if left.empty:
             Path(file.name).unlink(missing_ok=True)
 
 
-def waiting(text: str) -> tuple[list[Result], list[str]]:
-    """The results of a file that were not delivered, and the lines that are none.
+@dataclass(frozen=True)
+class Waiting:
+    """What a file holds that was not delivered.
 
-    A line may be torn: its process was killed, or the disk was full, while it was written.
+    Attributes:
+        results: Those that can be delivered now.
+        newer: The databases of results that only a newer autolora can read; they stay as they are.
+        torn: Lines that are none: their process was killed, or the disk was full, meanwhile.
     """
-    found: dict[tuple[str | int, ...], Result] = {}
+
+    results: tuple[Result, ...]
+    newer: tuple[str, ...]
+    torn: tuple[str, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether the file may go."""
+        return not (self.results or self.newer)
+
+
+def waiting(text: str) -> Waiting:
+    """What the text of a file holds that was not delivered."""
+    found: dict[tuple[Any, ...], Result | str] = {}
     torn = []
     for line in filter(None, text.split("\n")):
         try:
             data = json.loads(line)
             if "delivered" in data:
                 found.pop(tuple(data["delivered"]), None)
+            elif _is_newer(data):
+                found[_key(data)] = str(data.get("where", "a database"))
             else:
                 result = Result.of(data)
                 found[result.key] = result
         except (ValueError, KeyError, TypeError):
             torn.append(line)
-    return list(found.values()), torn
+    results = tuple(each for each in found.values() if isinstance(each, Result))
+    newer = tuple(each for each in found.values() if isinstance(each, str))
+    return Waiting(results, newer, tuple(torn))
+
+
+def _is_newer(data: Mapping[str, Any]) -> bool:
+    return isinstance(data["version"], int) and data["version"] > VERSION
+
+
+def _key(data: Mapping[str, Any]) -> tuple[Any, ...]:
+    """By what a later version marks a result as delivered, as far as that stayed the same."""
+    key = tuple(data.get(name) for name in ("where", "study", "trial"))
+    return key if all(isinstance(part, str | int) for part in key) else (json.dumps(data),)
 
 
 def _append(file: IO[str], line: str) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, event, select
 from sqlalchemy.engine import URL
 
 from autolora.errors import MissingExtra, NoDatabase, OtherOptuna
+from autolora.errors.unsaid import keep_unsaid
 from autolora.study import schema
 from autolora.study.engines import bare, passing, probe, settings
 from autolora.study.faults import storage_errors
@@ -26,7 +27,7 @@ from autolora.study.location import (
     sqlite_path,
 )
 from autolora.study.records import studies
-from autolora.study.turns import turn
+from autolora.study.turns import creating, fence, turn
 
 __all__ = ["Storage", "default_url", "open_storage", "storage_errors", "study_names"]
 
@@ -54,7 +55,8 @@ class Storage:
 
     def turn(self) -> AbstractContextManager[None]:
         """One process at a time: `with storage.turn(): …`."""
-        return turn(self.engine, _folder(read_url(self.url)))
+        url = read_url(self.url)
+        return turn(self.engine, sqlite_path(url) if _folder(url) else None)
 
     def close(self) -> None:
         """Closes the connections; the storage opens them again when it is used."""
@@ -75,6 +77,7 @@ def open_storage(address: str, *, create: bool = True) -> Storage:
             written by an older or a newer autolora.
     """
     url = read_url(address)
+    keep_unsaid()
     with storage_errors(url):
         if create:
             return _created(url)
@@ -92,7 +95,7 @@ def _created(url: URL) -> Storage:
     if folder is not None:
         check_file(sqlite_path(url))
         check_writable(sqlite_path(url))
-    with turn(probe(url), folder), _removed_on_failure(url):
+    with creating(probe(url), folder), _removed_on_failure(url):
         if folder is None:
             _inspect(url, shown(url))
         elif sqlite_path(url).exists():
@@ -132,8 +135,9 @@ def _inspect(url: URL, where: str) -> str:
 def _connected(url: URL, opened: URL) -> Storage:
     optuna = _optunas(url, opened)
     if opened.get_backend_name() == "sqlite":
-        event.listen(optuna.engine, "connect", _synchronous_normal)
+        event.listen(optuna.engine, "connect", _synchronous_full)
         optuna.engine.dispose()
+    fence(optuna.engine)
     return Storage(url.render_as_string(hide_password=False), shown(url), optuna)
 
 
@@ -162,10 +166,10 @@ def _optunas(url: URL, opened: URL, *, tables: bool = False) -> RDBStorage:
     return made
 
 
-def _synchronous_normal(connection: Any, record: object) -> None:
-    """In WAL mode a crash of the machine may lose the last commits, never the database."""
+def _synchronous_full(connection: Any, record: object) -> None:
+    """A commit is on the disk when it is answered: else a crash of the machine undoes more."""
     del record
-    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA synchronous=FULL")
 
 
 def _folder(url: URL) -> Path | None:

@@ -217,6 +217,10 @@ class Store:
         """Gives up a running trial: it has failed, and what it tried is enqueued again."""
         self._do(reclaim.release, number, reason, self.tenure)
 
+    def explain(self, number: int, reason: str) -> None:
+        """Says why the worker of a trial died, where it was known only that it did."""
+        self._do(reclaim.explain, number, reason)
+
     def parts(self) -> int:
         """Into how many smaller ones batches are divided, as the study found that they must be."""
         return self._patiently(lambda: int(self.optuna_study().user_attrs.get(_PARTS, 1)))

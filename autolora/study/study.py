@@ -155,9 +155,10 @@ class Study:
 
     def _unfinished(self) -> bool:
         """Waits for trials of workers elsewhere; whether any was left behind and waits again."""
-        while any(trial.state == "running" for trial in self.store.trials()):
-            self.store.reclaim()
-            time.sleep(_LOOK_SECONDS)
+        with renewing(self.store.storage, self.store.name, self.store.tenure):
+            while any(trial.state == "running" for trial in self.store.trials()):
+                self.store.reclaim()
+                time.sleep(_LOOK_SECONDS)
         return any(trial.state == "waiting" for trial in self.store.trials())
 
     def results(self) -> Results:

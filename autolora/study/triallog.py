@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from autolora.errors.unsaid import UNSAID
+
 _SPEAKER = "autolora"
 _WORKER = "autolora.study.worker"
 _BYTES = 2**23  # of a log, then it begins anew and the former part is kept once
@@ -34,6 +36,7 @@ def logged(folder: Path | None, number: int) -> Iterator[None]:
     level = speaker.level
     handlers = [handler] if speaker.hasHandlers() else [handler, _said()]
     for each in handlers:
+        each.addFilter(UNSAID)
         speaker.addHandler(each)
     speaker.setLevel(min(speaker.getEffectiveLevel(), logging.INFO))
     try:

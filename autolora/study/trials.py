@@ -22,7 +22,7 @@ from autolora.errors import TakenAway
 from autolora.study import clock, kept, optunas
 from autolora.study.entries import Claim, Outcome, Plan
 from autolora.study.lease import Tenure
-from autolora.study.reasons import TAKEN_AWAY
+from autolora.study.reasons import taken_away
 from autolora.study.records import attempts, checkpoints, curves, studies, trials
 from autolora.study.storage import Storage
 from autolora.training.curve import CurvePoint, Ledger
@@ -152,8 +152,8 @@ def write_outcome(connection: Connection, study: str, number: int, outcome: Outc
 def _ended_well(connection: Connection, study: str, number: int) -> bool:
     """Whether a closed attempt was closed by its own result, rather than taken away."""
     here = (attempts.c.study == study) & (attempts.c.trial == number)
-    kind = connection.scalar(select(attempts.c.kind).where(here))
-    return kind is not None and kind not in TAKEN_AWAY.values()
+    row = connection.execute(select(attempts.c.kind, attempts.c.reason).where(here)).first()
+    return row is not None and not taken_away(row.kind, row.reason)
 
 
 def tell(

@@ -136,7 +136,7 @@ def _evaluation(study: str, stage: str, each: Evaluation) -> dict[str, Any]:
         **row,
         "loss": each.loss if np.isfinite(each.loss) else None,
         "examples": each.examples,
-        "example_passes": each.examples,
+        "example_passes": each.example_passes,
     }
 
 

@@ -33,13 +33,18 @@ class Place:
     def log(self) -> Path:
         return self.folder / "log"
 
-    def describe(self, **backend: Any) -> None:
+    def describe(self, *, sampler: str = "random", **backend: Any) -> None:
         """Writes the file of the study; JSON is YAML, too."""
         if str(TASK) not in sys.path:
             sys.path.insert(0, str(TASK))
         from adding import description
 
-        described = {**description(self.trials, **backend), "self_check": False}
+        options = {"startup_trials": 3} if sampler == "tpe" else {}
+        described = {
+            **description(self.trials, **backend),
+            "self_check": False,
+            "sampler": {"name": sampler, **options},
+        }
         (self.folder / "sums.yaml").write_text(json.dumps(described))
 
     def pace(self, seconds: float) -> None:
@@ -54,13 +59,24 @@ class Place:
     def worker(self) -> Process:
         return self._start("worker", "sums")
 
+    def said(self, words: str) -> bool:
+        """Whether a log says so: that of the processes, or that of a trial."""
+        logs = [self.log, *self.folder.glob("runs/**/*.log")]
+        return any(words in log.read_text(errors="replace") for log in logs)
+
+    def last_words(self) -> str:
+        """How its processes ended, and the end of what they said."""
+        codes = [process.poll() for process in self.started]
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return f"exit codes {codes}; they said:\n{text[-4000:]}"
+
     def _start(self, *words: str) -> Process:
         env = {
             **os.environ,
             "AUTOLORA_STORAGE": self.url,
             "AUTOLORA_SPOOL": str(self.folder / "spool"),
             "SUMS_SECONDS": str(self.folder / "seconds"),
-            "PYTHONPATH": str(TASK),
+            "PYTHONPATH": os.pathsep.join([str(TASK), *_given("PYTHONPATH")]),
             "OMP_NUM_THREADS": "1",
         }
         with self.log.open("ab") as log:
@@ -76,12 +92,20 @@ class Place:
         return process
 
 
+def _given(variable: str) -> list[str]:
+    value = os.environ.get(variable)
+    return [value] if value else []
+
+
 @contextmanager
-def placed(storage: str, trials: int) -> Iterator[Place]:
-    """A folder and a new database; what was started in it is ended by its own id."""
-    with tempfile.TemporaryDirectory(prefix="autolora-chaos-") as name, _served(storage) as server:
+def placed(server: Server | None, trials: int, database: Path | None = None) -> Iterator[Place]:
+    """A folder and a new database; what was started in it is ended by its own id.
+
+    `database` is where a SQLite file lies, if not in that folder.
+    """
+    with tempfile.TemporaryDirectory(prefix="autolora-chaos-") as name:
         folder = Path(name)
-        url = server.fresh() if server else f"sqlite:///{folder}/study.db"
+        url = server.fresh() if server else f"sqlite:///{database or folder}/study.db"
         place = Place(folder, url, server, trials)
         place.pace(0.0)
         try:
@@ -94,7 +118,8 @@ def placed(storage: str, trials: int) -> Iterator[Place]:
 
 
 @contextmanager
-def _served(storage: str) -> Iterator[Server | None]:
+def serving(storage: str) -> Iterator[Server | None]:
+    """A PostgreSQL server for faults; None for those with SQLite."""
     if storage == "sqlite":
         yield None
         return

@@ -1,5 +1,6 @@
 """A Ray that others can reach without a token is seen, at an address and among the processes."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autolora.backends import Place, ray_tune
-from autolora.backends.ray_tune.exposed import beyond, open_processes
+from autolora.backends.ray_tune.exposed import beyond, clusters_here, open_processes
 from autolora.errors import RayClient, RayExposed
 
 
@@ -67,6 +68,30 @@ def test_an_address_elsewhere_needs_a_token(
             pass
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     assert "ray-head.example" not in (ray_tune.exposed() or "")
+
+
+def test_a_cluster_that_has_a_node_here_needs_a_token_under_any_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`auto` finds it; its head may be elsewhere, so no process here listens for everybody."""
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    code = "import time; print('up', flush=True); time.sleep(600)"
+    words = [str(tmp_path / "raylet"), "-c", code, "--gcs-address=10.9.8.7:6379"]
+    node = subprocess.Popen(words, executable=sys.executable, stdout=subprocess.PIPE, text=True)
+    assert node.stdout
+    assert node.stdout.readline() == "up\n"
+    place = Place(1, address="auto", folder=tmp_path)
+    try:
+        with pytest.raises(RayExposed, match=re.escape("10.9.8.7:6379")), ray_tune.opened(place):
+            pass
+    finally:
+        ended(node)
+    latest = tmp_path / "ray" / "ray_current_cluster"
+    latest.parent.mkdir()
+    latest.write_text("10.9.8.6:6379")
+    assert "10.9.8.6:6379" in list(clusters_here(Path("/proc")))
+    with pytest.raises(RayExposed, match=re.escape("10.9.8.6:6379")), ray_tune.opened(place):
+        pass
 
 
 def test_ray_client_is_refused(tmp_path: Path) -> None:

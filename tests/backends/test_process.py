@@ -30,6 +30,14 @@ def die(payload: Mapping[str, Any], listen: Listen) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_once(payload: Mapping[str, Any], listen: Listen) -> None:
+    died = Path(payload["folder"]) / str(payload["worker"])
+    if not died.exists():
+        died.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    listen({"event": "trial", "worker": payload["worker"]})
+
+
 def wait(payload: Mapping[str, Any], listen: Listen) -> None:
     listen({"event": "said", "pid": os.getpid()})
     time.sleep(60)
@@ -53,9 +61,19 @@ def test_an_error_of_a_worker_is_raised_with_its_code() -> None:
     assert error.value.exit_code == 2
 
 
-def test_a_killed_worker_is_told() -> None:
+def test_workers_that_are_killed_in_a_row_end_the_run() -> None:
     with pytest.raises(WorkerFailed, match="exit code -9"):
         process.run(f"{HERE}:die", {}, print, workers=1)
+
+
+def test_a_killed_worker_is_followed_by_another(tmp_path: Path) -> None:
+    heard: list[Mapping[str, Any]] = []
+    process.run(f"{HERE}:die_once", {"folder": str(tmp_path)}, heard.append, workers=2)
+    assert sorted(e["worker"] for e in heard if e["event"] == "trial") == [0, 1]
+    said = sorted(event["text"] for event in heard if event["event"] == "said")
+    assert said == [
+        f"worker {number} was ended by signal 9; another takes its place" for number in (0, 1)
+    ]
 
 
 def test_workers_end_with_their_parent() -> None:

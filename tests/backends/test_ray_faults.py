@@ -17,6 +17,7 @@ from ray._raylet import Config
 from ray.cluster_utils import Cluster
 from sqlalchemy import select
 
+from autolora.errors import AutoloraError
 from autolora.study.description import described
 from autolora.study.lease import started
 from autolora.study.records import attempts
@@ -112,6 +113,43 @@ def test_a_killed_driver_goes_on_with_the_same_command(tmp_path: Path, pace: Pat
     assert again.returncode == 0, said
     check(Study.open("sums", default_url(folder)).results())
     _end(children)
+
+
+def test_a_worker_that_ray_s_memory_monitor_ends_is_shown_as_such(
+    tmp_path: Path, pace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any node is full at a hundredth of its memory; the trial is tried again all the same."""
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.01")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "250")
+    pace.write_text("2")
+    driver = _drive(tmp_path)
+    try:
+        found = _ended_for_memory(tmp_path, driver)
+        children = _below(driver.pid)
+    finally:
+        driver.kill()
+        said, _ = driver.communicate()
+    _end(children)
+    assert found["reason"] == "worker ended for want of memory", said
+    opened = Study.open("sums", default_url(tmp_path))
+    again = [row for row in opened.store.optuna_study().trials if "retry_of" in row.user_attrs]
+    assert again[0].user_attrs["attempt"] == 2
+
+
+def _ended_for_memory(folder: Path, driver: "subprocess.Popen[str]") -> Mapping[str, Any]:
+    """The first attempt that ended so."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while driver.poll() is None and time.monotonic() < until:
+        time.sleep(0.5)
+        with suppress(AutoloraError):  # there is no database yet
+            store = Study.open("sums", default_url(folder)).store
+            with store.storage.engine.connect() as connection:
+                query = select(attempts).where(attempts.c.kind == "out of memory")
+                found = connection.execute(query.order_by(attempts.c.id)).mappings().first()
+            store.storage.close()
+            if found is not None:
+                return dict(found)
+    raise AssertionError("none ended so")
 
 
 def _wait_for_the_end(pids: list[int]) -> None:

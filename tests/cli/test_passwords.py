@@ -150,3 +150,25 @@ def test_a_file_holds_the_address_if_nobody_else_can_read_it(
     file.write_text("\n")
     with pytest.raises(StorageFile, match="it is empty"):
         given(None)
+
+
+@pytest.mark.postgres
+def test_what_a_server_refuses_is_told_without_the_password(
+    tmp_path: Path, fresh: str, postgres: Server
+) -> None:
+    """Neither a missing database nor a wrong password is a reason to say it."""
+    wrong = fresh.replace(postgres.password, f"wrong-{postgres.password}")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "AUTOLORA_STORAGE_PATIENCE": "0"}
+    for address in (f"{fresh}_none", wrong):
+        ran = subprocess.run(
+            [COMMAND, "trials", "digits"],
+            check=False,
+            cwd=tmp_path,
+            env={**environment, "AUTOLORA_STORAGE": address},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert ran.returncode == 3, ran.stderr
+        assert "127.0.0.1" in ran.stderr
+        assert postgres.password not in ran.stdout + ran.stderr

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,65 @@ def test_the_cluster_of_ray_up_is_one_by_rays_own_schema() -> None:
 def test_a_script_can_be_read_by_its_shell(name: str) -> None:
     shell = (DEPLOY / name).read_text().partition("\n")[0].removeprefix("#!")
     subprocess.run([shell, "-n", str(DEPLOY / name)], check=True)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
+    """The job of SLURM with stand-ins for what only a cluster has; its search is a script."""
+    stand_ins = {
+        "scontrol": "echo node-1; echo node-2",
+        "srun": 'while [[ "$1" == --* ]]; do shift; done; exec "$@"',
+        "ray": '[[ "$1" == status ]] || exec sleep 600',
+    }
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(search: str) -> "subprocess.Popen[str]":
+        for name, text in {**stand_ins, "autolora": search}.items():
+            (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+            (tmp_path / name).chmod(0o755)
+        given = {
+            "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(tmp_path),
+            "AUTOLORA_STORAGE": "postgresql+psycopg://ada@db/studies",
+            "SLURM_JOB_ID": "7",
+            "SLURM_JOB_NODELIST": "node-[1-2]",
+            "SLURM_CPUS_PER_TASK": "1",
+        }
+        script = str(DEPLOY / "slurm" / "search.sbatch")
+        started.append(
+            subprocess.Popen(
+                ["bash", script, "digits"], env=given, text=True, stdout=subprocess.PIPE
+            )
+        )
+        return started[-1]
+
+    yield begin
+    for each in started:
+        each.kill()
+        each.communicate()
+
+
+@pytest.mark.parametrize("code", [0, 3, 4])
+def test_a_job_of_slurm_ends_as_its_search_does(
+    job: Callable[[str], "subprocess.Popen[str]"], tmp_path: Path, code: int
+) -> None:
+    assert job(f"exit {code}").wait(60) == code
+    assert not list(tmp_path.glob(".autolora-ray-*")), "the token is gone"
+
+
+@pytest.mark.parametrize("code", [0, 130])
+def test_a_job_that_is_to_end_waits_for_its_search_and_ends_as_it_does(
+    job: Callable[[str], "subprocess.Popen[str]"], code: int
+) -> None:
+    search = (
+        f"trap 'sleep 1; echo given back; exit {code}' TERM; echo up; while :; do sleep 0.1; done"
+    )
+    running = job(search)
+    assert running.stdout
+    assert running.stdout.readline() == "up\n"
+    running.terminate()
+    assert running.stdout.readline() == "given back\n"
+    assert running.wait(60) == code
 
 
 def test_the_entrypoint_hands_on_the_password_of_a_file_only(tmp_path: Path) -> None:

@@ -16,9 +16,7 @@ def row(cell, arm, seed, loss, **more):
 
 def test_sign_flips_are_scipys():
     differences = [0.3, -0.1, 0.2, 0.05, 0.4, -0.02]
-    theirs = permutation_test(
-        (differences,), sum, permutation_type="samples", n_resamples=10**6
-    )
+    theirs = permutation_test((differences,), sum, permutation_type="samples", n_resamples=10**6)
     assert sign_flips(differences) == pytest.approx(theirs.pvalue)
 
 

@@ -1,14 +1,20 @@
 """Another process that works on the study of a test: python actor.py ADDRESS WHAT."""
 
+import os
+import signal
 import sys
 import time
 
 import made
 import optuna
 import stepping
+from sqlalchemy import update
 
 from autolora.errors import TakenAway
+from autolora.study import engines, turns
 from autolora.study.lease import Tenure
+from autolora.study.records import studies
+from autolora.study.register import Note, change
 from autolora.study.renewing import renewing
 from autolora.study.storage import open_storage
 from autolora.study.store import Store
@@ -70,6 +76,31 @@ def frozen(store: Store) -> None:
             say(error)
 
 
+def turn(store: Store) -> None:
+    """Is frozen in its turn, between reading a number and writing one more."""
+    turns.FROZEN_SECONDS, turns._SURE_SECONDS = 2.0, 0.5  # of a server; a file counts by who waits
+    calls = []
+
+    def count(note: Note) -> Note:
+        calls.append(note)
+        if len(calls) == 1:
+            say("ready")
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return {"count": note.get("count", 0) + 1}
+
+    change(store, "test", count)
+    say(len(calls))
+
+
+def transaction(store: Store) -> None:
+    """Is frozen in a transaction that keeps the row of the study locked."""
+    with store.storage.engine.connect() as connection:
+        connection.execute(update(studies).values(wish="pause"))
+        say("ready")
+        os.kill(os.getpid(), signal.SIGSTOP)
+        connection.commit()
+
+
 def lock(store: Store) -> None:
     """Keeps the database locked from one signal to the next."""
     with store.storage.engine.connect() as connection:
@@ -112,6 +143,8 @@ def share(store: Store) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[2] == "transaction":
+        engines.TRANSACTION_SECONDS = 2
     storage = open_storage(sys.argv[1], create=False)
     globals()[sys.argv[2]](Store(storage, made.NAME))
     storage.close()

@@ -14,9 +14,10 @@ from pathlib import Path
 from tests.postgres import USER, Server, _dies_with_parent, account, free_port, name_of
 
 SERVER_CONNECTIONS = 8
+_LIMITS = "SET statement_timeout = 60000; SET idle_in_transaction_session_timeout = 20000"
 _INI = """
 [databases]
-* = host=127.0.0.1 port={server} connect_query='SET statement_timeout = 60000'
+* = host=127.0.0.1 port={server} connect_query='{limits}'
 
 [pgbouncer]
 listen_addr = 127.0.0.1
@@ -49,9 +50,8 @@ def bounced(server: Server, address: str) -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="autolora-pgbouncer-"))
     port = free_port()
     ini = folder / "pgbouncer.ini"
-    ini.write_text(
-        _INI.format(server=server.port, port=port, folder=folder, connections=SERVER_CONNECTIONS)
-    )
+    given = {"server": server.port, "connections": SERVER_CONNECTIONS, "limits": _LIMITS}
+    ini.write_text(_INI.format(port=port, folder=folder, **given))
     # PgBouncer needs the password itself to log in with SCRAM at the server.
     (folder / "users").write_text(f'"{USER}" "{server.password}"\n')
     for path in (folder, ini, folder / "users"):

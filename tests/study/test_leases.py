@@ -12,7 +12,9 @@ from optuna.trial import TrialState
 from sqlalchemy import select, update
 
 from autolora.errors import TakenAway
+from autolora.study import reclaim as reclaiming
 from autolora.study import renewing as renewal
+from autolora.study.awake import Presence
 from autolora.study.lease import Tenure
 from autolora.study.records import attempts, checkpoints
 from autolora.study.renewing import renew, renewing
@@ -60,6 +62,44 @@ def test_a_frozen_worker_loses_its_trial_once_and_its_late_result_counts_for_not
     assert (first.reason, first.loss, first.curve) == ("lease expired", None, ())
     assert (second.loss, store.adapter(first.number)) == (0.4, None)
     assert kinds(store) == ["expired", "finished"]
+
+
+def test_who_was_away_itself_waits_a_lease_before_it_takes_anything_away(
+    store: Store, study: optuna.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a machine's sleep: all leases have run out, and nobody could renew one."""
+    here = Presence()
+    monkeypatch.setattr(reclaiming, "presence", here)
+    store.tenure = Tenure(lease_seconds=2.0)
+    number = store.ask(study, DISTRIBUTIONS).number
+    with store.storage.engine.begin() as connection:
+        connection.execute(update(attempts).values(worker="elsewhere:1:1"))
+    here.sign(2.0)
+    back = time.monotonic()
+    time.sleep(2.5)  # no sign of life meanwhile, as of a process that does not run
+    assert store.reclaim() == []
+    here.sign(2.0)
+    while not (released := store.reclaim()):
+        assert time.monotonic() < back + 30
+        time.sleep(0.1)
+        here.sign(2.0)
+    assert released == [number]
+    assert time.monotonic() - back >= 4.5
+
+
+def test_a_machine_that_slept_is_noticed_though_only_the_clock_on_the_wall_went_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = Presence()
+    here.sign(60.0)
+    assert not here.was_away(60.0)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600)
+    here.sign(60.0)
+    assert here.was_away(60.0)
+    here.rest()
+    monkeypatch.setattr(time, "time", lambda: real() + 7200)
+    assert not Presence().was_away(60.0)
 
 
 def test_a_write_that_fails_does_not_end_the_renewing(

@@ -119,7 +119,7 @@ def life(store: Store, study: optuna.Study) -> None:
     store.release(last)
     journal = store.journal()
     journal.keep("k", Entry(Stage("s", 1, 1.0), {}))
-    journal.evaluated("s", [Evaluation("a", "b", 1.0, 1), Evaluation("a", "c", 1.0, 1)])
+    journal.evaluated("s", [Evaluation("a", "b", 1.0, 1, 1), Evaluation("a", "c", 1.0, 1, 1)])
 
 
 def looks(store: Store) -> tuple[Any, ...]:

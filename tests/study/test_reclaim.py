@@ -1,8 +1,10 @@
 import signal
 import subprocess
+import sys
 import time
 
 import optuna
+import pytest
 from made import DISTRIBUTIONS, YOUNG, Act, outcome, plan, ran
 from optuna.trial import TrialState
 from sqlalchemy import update
@@ -128,7 +130,7 @@ def test_what_ends_its_worker_each_time_is_given_up(store: Store, study: optuna.
     for _ in range(3):
         number = store.ask(study, DISTRIBUTIONS).number
         with store.storage.engine.begin() as connection:
-            gone = lease.this_worker().rpartition(":")[0] + ":1"
+            gone = lease.this_worker().rpartition(":")[0] + f":1@{lease.realm()}"
             connection.execute(update(attempts).values(worker=gone))
         assert store.reclaim() == [number]
     assert study.get_trials(states=(TrialState.WAITING,)) == []
@@ -153,7 +155,40 @@ def test_an_attempt_that_another_program_ended_is_closed(store: Store, study: op
 
 
 def test_a_pid_that_was_given_again_is_another_worker() -> None:
+    host, pid, began = lease.this_worker().rsplit(":", 2)
+    start, _, realm = began.partition("@")
+    assert realm == lease.realm()
+    assert lease.alive(f"{host}:{pid}:{began}") is True
+    assert lease.alive(f"{host}:{pid}:{int(start) - 1}@{realm}") is False
+
+
+def test_a_pid_means_nothing_after_another_start_or_in_another_container() -> None:
+    """Though the host has the same name; and a host of another name may be the same machine."""
+    host, pid, began = lease.this_worker().rsplit(":", 2)
+    start, _, realm = began.partition("@")
+    boot, _, space = realm.partition("-")
+    for other in (f"{'0' * 12}-{space}", f"{boot}-{int(space) + 1}", ""):
+        for began_at in (int(start), int(start) - 1):
+            assert lease.alive(f"{host}:{pid}:{began_at}@{other}") is None
+    assert lease.alive(f"{host}:{pid}:{start}") is None, "as an older version wrote it"
+    assert lease.alive(f"{host}x:{pid}:{began}") is True
+
+
+def test_without_proc_a_worker_is_looked_up_on_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "realm", lambda: "")
     host, pid, start = lease.this_worker().rsplit(":", 2)
     assert lease.alive(f"{host}:{pid}:{start}") is True
-    assert lease.alive(f"{host}:{pid}:{int(start) - 1}") is False
     assert lease.alive(f"{host}x:{pid}:{start}") is None
+
+
+def test_two_pid_namespaces_of_one_host_name_do_not_judge_each_other() -> None:
+    """A real one, where this user may make one; its process 1 is not ours."""
+    words = "from autolora.study import lease; print(lease.this_worker())"
+    apart = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", words]
+    made = subprocess.run(apart, capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip("making a pid namespace is not allowed here")
+    there = made.stdout.strip()
+    assert there.split(":")[0] == lease.this_worker().split(":")[0]
+    assert there.split(":")[1] == "1", "which is alive here too, and another"
+    assert lease.alive(there) is None

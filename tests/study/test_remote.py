@@ -8,14 +8,14 @@ from pathlib import Path
 import optuna
 import pytest
 from made import DISTRIBUTIONS, outcome, plan
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from autolora.errors import AddressNotHere, StorageFile
 from autolora.study.description import described
 from autolora.study.handing import take
 from autolora.study.lease import this_worker
 from autolora.study.records import attempts
-from autolora.study.remote import Driven
+from autolora.study.remote import Driven, Trials
 from autolora.study.remote_worker import address
 from autolora.study.storage import Storage
 from autolora.study.store import Store
@@ -49,6 +49,25 @@ def test_a_trial_that_was_given_back_is_not_taken(store: Store, study: optuna.St
     store.release(number)
     assert not take(store, number, OTHER)
     assert [t.state for t in store.trials()] == ["failed", "waiting"]
+
+
+def test_why_a_worker_died_may_be_learnt_after_somebody_found_it_dead(
+    store: Store, study: optuna.Study
+) -> None:
+    """Ray tells the driver later than its process is gone, and another worker may look first."""
+    jobs = Trials(Driven(None, store, False, lambda _: None))  # type: ignore[arg-type]
+    for first_look in ("worker died", "worker ended for want of memory"):
+        number = store.ask(study, DISTRIBUTIONS).number
+        store.claim(number, plan(f"d{number}"))
+        store.release(number, first_look)
+        jobs.lost({"number": number}, "out of memory")
+        with store.storage.engine.connect() as connection:
+            where = attempts.c.trial == number
+            row = connection.execute(select(attempts).where(where)).mappings().one()
+        assert (row["kind"], row["state"]) == ("out of memory", "failed")
+        assert row["reason"] == store.trials()[number].reason == "worker ended for want of memory"
+        assert not store.finish(number, outcome(0.1)), "the late result is refused"
+    assert study.trials[-1].user_attrs["attempt"] == 3, "it counts as a worker that died"
 
 
 def payload(url: str) -> dict[str, object]:

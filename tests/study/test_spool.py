@@ -1,6 +1,7 @@
 """What lies on the local disk is not lost: to a full disk, another database, another process."""
 
 import fcntl
+import json
 import os
 import resource
 from collections.abc import Iterator
@@ -51,6 +52,31 @@ def test_results_of_two_databases_are_two() -> None:
     with spooled(other, None):
         pass
     assert delivery.wheres() == {"one": 1}
+
+
+def newer() -> str:
+    data = json.loads(RESULT.line())
+    return json.dumps({**data, "version": spool.VERSION + 1, "trial": 7, "more": 1})
+
+
+def test_the_results_of_a_newer_version_stay_and_are_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spool.folder().mkdir()
+    path = spool.folder() / "s.worker.jsonl"
+    path.write_text(f'{newer()}\n{RESULT.line()}\n{{"torn\n')
+    assert delivery.wheres() == {"one": 2}
+    assert "1 result(s)" in caplog.text
+    assert "pip install -U autolora" in caplog.text
+    assert path.with_suffix(".torn").read_text() == '{"torn\n', "and nothing else"
+    with path.open("a+") as file:
+        spool.mark(file, spool.folder(), RESULT)
+    assert newer() in path.read_text()
+    assert delivery.wheres() == {"one": 1}
+    assert caplog.text.count("newer autolora") == 1, "it is said once"
+    with path.open("a+") as file:
+        spool.mark(file, spool.folder(), replace(RESULT, trial=7))  # as that version does
+    assert not path.exists()
 
 
 def test_a_file_that_was_begun_anew_is_not_taken_for_the_one_before(

@@ -38,7 +38,7 @@ def test_a_search_makes_the_folder_and_a_database_in_wal_mode(tmp_path: Path) ->
     storage = open_storage(f"sqlite:///{path}".replace("%", "%25"))
     with storage.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
     assert path.exists()
     storage.close()
     found = open_storage(storage.url, create=False)

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 
 from autolora.backends import Place
-from autolora.backends.ray_tune.exposed import refused
+from autolora.backends.ray_tune.exposed import clusters_here, refused
 from autolora.errors import OneMachineOnly, RayClient, RayExposed, RayUnreachable
 
 # Tune's own reports and files are not ours to show or to need.
@@ -53,8 +53,9 @@ def _join(place: Place) -> None:
     address = named or os.environ.get("RAY_ADDRESS") or place.address or _LOCAL
     if address.startswith("ray://"):
         raise RayClient(address)
-    if refused(address):
-        raise RayExposed(address)
+    for each in clusters_here(Path("/proc")) if address == "auto" else (address,):
+        if refused(each):
+            raise RayExposed(each)
     cpus = None
     if address == _LOCAL:
         cpus = max(math.ceil(place.workers * place.cpus), os.cpu_count() or 1)

@@ -10,6 +10,8 @@ from typing import Any
 from autolora.backends import Job, Jobs, Listen
 from autolora.errors import AutoloraError, JobFailed, WorkersLost
 
+_OF_A_FULL_NODE = ("ray.exceptions.OutOfMemoryError", "due to the node running low on memory")
+_LAST_WORDS = 4000  # characters of what Ray says of a worker that is gone
 _LOOK_SECONDS = 0.3  # between questions to a study that had no job
 
 
@@ -69,7 +71,7 @@ class Course:
             self._jobs.lost(job, _reason(words))
         self._lost += 1
         if self._lost >= self._most_lost:
-            raise WorkersLost(self._lost, words)
+            raise WorkersLost(self._lost, words[-_LAST_WORDS:])
 
     def give_back(self) -> None:
         """Gives back the jobs that have not come to their end."""
@@ -117,4 +119,9 @@ class Course:
 
 
 def _reason(words: str) -> str:
-    return "out of memory" if "OutOfMemoryError" in words else "died"
+    """Why a worker is gone, as Ray says it: its memory monitor ends workers of a full node.
+
+    Tune writes down what the error says, not always its name.
+    """
+    full = any(said in words for said in _OF_A_FULL_NODE)
+    return "out of memory" if full else "died"

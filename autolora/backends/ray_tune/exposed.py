@@ -26,6 +26,20 @@ def refused(address: str) -> bool:
     return beyond(address) and not _asks(os.environ.get("RAY_AUTH_MODE"))
 
 
+def clusters_here(processes: Path) -> Iterator[str]:
+    """The clusters that `auto` may mean: the last one joined here, and those with a node here."""
+    latest = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"
+    with suppress(OSError):
+        if address := latest.read_text().strip():
+            yield address
+    for each in processes.glob("[0-9]*"):
+        with suppress(OSError):
+            words = (each / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if words[0].endswith("raylet"):
+                option = "--gcs-address="
+                yield from (w.removeprefix(option) for w in words if w.startswith(option))
+
+
 def beyond(address: str) -> bool:
     """Whether an address leads beyond this machine.
 

@@ -1,7 +1,6 @@
 """A Tuner whose searcher asks a study, and what it hears of the trials."""
 
 import os
-import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 
 from autolora.backends import Jobs, Listen, Place
+from autolora.backends.ray_tune import leftovers
 from autolora.backends.ray_tune.actor import Trial
 from autolora.backends.ray_tune.cluster import joined
 from autolora.backends.ray_tune.course import Course
@@ -21,6 +21,7 @@ from autolora.errors import AutoloraError
 
 _MOST_LOST = 10
 _UNBOUNDED = -1
+_WORDS = 2**16  # characters; of a full node Ray lists at length what ran on it
 
 
 def schedule(jobs: Jobs, payload: Mapping[str, Any], listen: Listen, place: Place) -> None:
@@ -30,13 +31,13 @@ def schedule(jobs: Jobs, payload: Mapping[str, Any], listen: Listen, place: Plac
         name = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{os.getpid()}"
         path = place.folder.absolute() / "ray"
         try:
-            with course.interruptible():
+            # What callbacks of the user's own wrote beside Tune's files is theirs.
+            stays = bool(place.extras.get("callbacks"))
+            with leftovers.own(path, name, stays=stays), course.interruptible():
                 _tuner(course, {**payload, **_about(jobs, place)}, place, path / name).fit()
         finally:
             with suppress(AutoloraError):  # what is not given back now is taken back later
                 course.give_back()
-            if not place.extras.get("callbacks"):
-                _clear(path, name)
         if course.ended is not None:
             raise course.ended
 
@@ -163,12 +164,5 @@ def _named(trial: TuneTrial) -> str:
 def _words(trial: TuneTrial) -> str:
     """What Ray wrote of the error of a trial; the text, not the pickle beside it."""
     with suppress(OSError, AttributeError, TypeError):
-        return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")[-4000:]
+        return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")[:_WORDS]
     return ""
-
-
-def _clear(path: Path, name: str) -> None:
-    """What Tune left of its own is of use to nobody: the database knows."""
-    shutil.rmtree(path / name, ignore_errors=True)
-    with suppress(OSError):
-        path.rmdir()
