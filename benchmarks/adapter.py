@@ -8,18 +8,15 @@ each number of threads. Targets stand beside the rows as "pass" or "missed".
 import argparse
 import json
 import os
-import platform
-import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import table
 from benchmarks.others import Note
+from benchmarks.provenance import provenance
 from benchmarks.rows import Row
 
 Measured = tuple[list[Row], list[Note]]
@@ -67,7 +64,11 @@ def main() -> None:
 
 def page(found: Mapping[int, Measured], seconds: float) -> str:
     """All tables of a run."""
-    parts = ["# What an adapter costs", _provenance(seconds), READING.strip()]
+    parts = [
+        "# What an adapter costs",
+        provenance("benchmarks.adapter", seconds, "torch", "peft", "transformers"),
+        READING.strip(),
+    ]
     for threads, (rows, notes) in found.items():
         unit = "thread" if threads == 1 else "threads"
         for mode, title in (("train", "Training step"), ("infer", "Inference")):
@@ -91,17 +92,6 @@ def _missed(found: Mapping[int, Measured]) -> str:
         for what in table.missed(*measured)
     ]
     return "\n".join(lines) or "Nothing: every target is met."
-
-
-def _provenance(seconds: float) -> str:
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "peft", "transformers"))
-    command = shlex.join(["python", "-m", "benchmarks.adapter", *sys.argv[1:]])
-    return (
-        f"```\n{command}\n```\n\n"
-        f"{datetime.now(tz=UTC):%Y-%m-%d}, autolora {version('autolora')}, {versions}, Python "
-        f"{platform.python_version()}, {platform.system()} {platform.machine()}, "
-        f"{os.cpu_count()} cores, {seconds / 60:.0f} min."
-    )
 
 
 def _measured(threads: int, asked: argparse.Namespace) -> Measured:

@@ -6,21 +6,16 @@ Real models and data, one thread; both ways in turns.
 """
 
 import argparse
-import os
-import platform
-import shlex
 import statistics
-import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from autolora.artifacts.files import write_bytes
 from benchmarks.evaluation_rows import STACKED, Chosen, Row, Stack, measured
+from benchmarks.provenance import provenance
 
 CELLS = ("cola/1", "wordnet/1", "digits/1")
 
@@ -86,7 +81,7 @@ def page(
                "|---|---:|---|---:|" + "---:|" * len(STACKED), *map(_stack, stacks)]  # fmt: skip
     return "\n\n".join((
         "# Evaluating allocations without training them",
-        _provenance(seconds),
+        provenance("benchmarks.evaluation", seconds, "torch", "torchvision", "transformers"),
         _READING.strip(),
         "## Candidates a minute",
         "\n".join(single),
@@ -120,18 +115,6 @@ def _chosen(row: Chosen) -> str:
 def _stack(row: Stack) -> str:
     gains = "".join(f" {gain:.2f} |" for gain in row.gains)
     return f"| {row.cell} | {row.examples} | {row.name} | {1e3 * row.alone:.1f} |{gains}"
-
-
-def _provenance(seconds: float) -> str:
-    names = ("torch", "torchvision", "transformers")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    command = shlex.join(["python", "-m", "benchmarks.evaluation", *sys.argv[1:]])
-    return (
-        f"```\n{command}\n```\n\n"
-        f"{datetime.now(tz=UTC):%Y-%m-%d}, autolora {version('autolora')}, {versions}, Python "
-        f"{platform.python_version()}, {platform.system()} {platform.machine()}, "
-        f"{os.cpu_count()} cores, {seconds / 60:.0f} min."
-    )
 
 
 if __name__ == "__main__":

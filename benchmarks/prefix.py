@@ -8,15 +8,10 @@ loop, of which the first of a process records what the later ones find.
 """
 
 import argparse
-import os
-import platform
-import shlex
 import statistics
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -24,6 +19,7 @@ import torch
 from autolora.artifacts.files import write_bytes
 from benchmarks.prefix_cases import cases
 from benchmarks.prefix_rows import RANK, Paired, Row, measured
+from benchmarks.provenance import provenance
 
 TARGET = 1.8
 _MANY = 100
@@ -81,7 +77,7 @@ def page(rows: Sequence[Row], seconds: float) -> str:
              "|---|---:|---:|---:|---:|---:|"]  # fmt: skip
     return "\n\n".join((
         "# Kept activations of the frozen prefix",
-        _provenance(seconds),
+        provenance("benchmarks.prefix", seconds, "torch", "torchvision", "transformers"),
         _READING.strip(),
         "## A step, and an evaluation of a batch",
         "\n".join([*single, *map(_single, rows)]),
@@ -139,18 +135,6 @@ def _middle(paired: Paired) -> str:
 def _range(paired: Paired) -> str:
     ratios = paired.ratios
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-
-
-def _provenance(seconds: float) -> str:
-    names = ("torch", "torchvision", "transformers")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    command = shlex.join(["python", "-m", "benchmarks.prefix", *sys.argv[1:]])
-    return (
-        f"```\n{command}\n```\n\n"
-        f"{datetime.now(tz=UTC):%Y-%m-%d}, autolora {version('autolora')}, {versions}, Python "
-        f"{platform.python_version()}, {platform.system()} {platform.machine()}, "
-        f"{os.cpu_count()} cores, {seconds / 60:.0f} min."
-    )
 
 
 if __name__ == "__main__":

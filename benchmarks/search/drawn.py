@@ -1,5 +1,6 @@
 """The two figures of the page as SVG: anytime curves, and mean ranks with a critical difference."""
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -13,25 +14,30 @@ _HEAD = (
 )
 
 
+_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
 def anytime(curves: Mapping[str, Sequence[tuple[float, float]]], title: str) -> str:
-    """Regret in per cent against FT, a step line for each arm."""
+    """Regret, by its logarithm, against FT: a step line for each arm."""
     wide, high, left, top, right, bottom = 860, 420, 60, 40, 270, 50
-    most_ft = max(ft for curve in curves.values() for ft, _ in curve)
-    most = max(max(regret for _, regret in curve) for curve in curves.values()) or 1.0
+    most_ft = min(_settled(curves) + 1, max(ft for curve in curves.values() for ft, _ in curve))
+    seen = [max(regret, _TICKS[0]) for curve in curves.values() for _, regret in curve]
+    low, most = math.log(min(seen)), math.log(max(*seen, 2 * min(seen)))
 
     def x(ft: float) -> float:
-        return left + ft / most_ft * (wide - left - right)
+        return left + min(1.0, ft / most_ft) * (wide - left - right)
 
     def y(regret: float) -> float:
-        return high - bottom - regret / most * (high - top - bottom)
+        share = (math.log(max(regret, _TICKS[0])) - low) / (most - low)
+        return high - bottom - share * (high - top - bottom)
 
     parts = [_HEAD.format(w=wide, h=high), _text(left, 22, title, weight="bold")]
-    for i in range(6):
-        ft, regret = most_ft * i / 5, most * i / 5
-        parts.append(_line(x(ft), y(0), x(ft), y(most), "#e5e5e5"))
+    for ft in range(math.ceil(most_ft)):
+        parts.append(_line(x(ft), high - bottom, x(ft), top, "#e5e5e5"))
+        parts.append(_text(x(ft), high - 30, f"{ft}", anchor="middle"))
+    for regret in (tick for tick in _TICKS if low <= math.log(tick) <= most):
         parts.append(_line(x(0), y(regret), x(most_ft), y(regret), "#e5e5e5"))
-        parts.append(_text(x(ft), high - 30, f"{ft:g}", anchor="middle"))
-        parts.append(_text(left - 6, y(regret) + 4, f"{100 * regret:.0f} %", anchor="end"))
+        parts.append(_text(left - 6, y(regret) + 4, f"{100 * regret:g} %", anchor="end"))
     parts.append(_text(x(most_ft / 2), high - 10, "FT spent", anchor="middle"))
     ordered = sorted(curves, key=lambda arm: curves[arm][-1][1])
     for i, arm in enumerate(ordered):
@@ -43,6 +49,11 @@ def anytime(curves: Mapping[str, Sequence[tuple[float, float]]], title: str) -> 
         parts.append(f'<path d="M{wide - right + 16} {at}h24" {stroke}/>')
         parts.append(_text(wide - right + 46, at + 4, arm))
     return "".join((*parts, "</svg>\n"))
+
+
+def _settled(curves: Mapping[str, Sequence[tuple[float, float]]]) -> float:
+    """When the last of some curves falls for the last time."""
+    return max(min(ft for ft, value in c if value == c[-1][1]) for c in curves.values())
 
 
 def critical(found: Ranks, title: str) -> str:

@@ -28,10 +28,10 @@ def figures(stored: Rows) -> dict[str, str]:
     found = {}
     shared = _in_all(stored, MAIN)
     if curves := regrets(shared):
-        title = f"Regret on the validation split, {_blocks(shared)} cells at a seed"
+        title = f"Regret on the validation split, {_blocks(shared)} pairs of cell and seed"
         found[ANYTIME] = anytime(curves, title)
     if means := ranks(stored, MAIN):
-        title = f"Mean rank by test loss over {means.blocks} cells at a seed"
+        title = f"Mean rank by test loss, {means.blocks} pairs of cell and seed"
         found[RANKS] = critical(means, title)
     return found
 
