@@ -19,7 +19,7 @@ def overall(stored: Rows) -> list[str]:
     """The tables over all cells, and links to the figures."""
     lines = _tests(stored) + _volumes(stored)
     for name in figures(stored):
-        lines += [f"![{_ALT[name]}]({name})", ""]
+        lines += [f"![{_ALT[name]}]({name})", "", *_UNDER.get(name, ())]
     return lines
 
 
@@ -39,6 +39,15 @@ def figures(stored: Rows) -> dict[str, str]:
 _ALT = {
     ANYTIME: "Regret against the FT spent: the best validation loss so far by the best of any arm",
     RANKS: "Mean ranks by test loss, with Nemenyi's critical difference at 0.05",
+}
+
+
+_UNDER = {
+    ANYTIME: (
+        "An arm has a curve from where it has an adapter within the budget in every cell; one that",
+        "is cut to the budget in the end, such as AdaLoRA, has none.",
+        "",
+    )
 }
 
 

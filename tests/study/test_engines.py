@@ -30,7 +30,10 @@ def test_wishes_come_from_the_address_then_from_the_environment(
 
 def test_an_option_of_libpq_keeps_its_meaning() -> None:
     url = make_url(f"{ADDRESS}?options=-c%20work_mem%3D8MB")
-    assert settings(url)["connect_args"]["options"] == "-c statement_timeout=60s -c work_mem=8MB"
+    assert (
+        settings(url)["connect_args"]["options"]
+        == "-c statement_timeout=60s -c idle_in_transaction_session_timeout=20s -c work_mem=8MB"
+    )
 
 
 def test_behind_pgbouncer_nothing_is_kept_on_a_connection() -> None:
