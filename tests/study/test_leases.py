@@ -1,8 +1,10 @@
 """A worker without a sign of life for the length of a lease loses its trial, and nothing else."""
 
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -30,6 +32,32 @@ def stopped(actor: "subprocess.Popen[str]") -> bool:
     return Path(f"/proc/{actor.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
+def freeze(actor: "subprocess.Popen[str]", store: Store) -> None:
+    """Stops it, but not within a write: there it would keep SQLite locked while it is frozen."""
+    while True:
+        actor.send_signal(signal.SIGSTOP)
+        while not stopped(actor):
+            time.sleep(0.01)
+        if writable(store):
+            return
+        actor.send_signal(signal.SIGCONT)
+        time.sleep(0.05)
+
+
+def writable(store: Store) -> bool:
+    if store.storage.engine.dialect.name != "sqlite":
+        return True
+    database = store.storage.engine.url.database
+    assert database
+    with closing(sqlite3.connect(database, timeout=0.2, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.rollback()
+    return True
+
+
 def test_a_frozen_worker_loses_its_trial_once_and_its_late_result_counts_for_nothing(
     store: Store, study: optuna.Study, act: Act
 ) -> None:
@@ -40,7 +68,7 @@ def test_a_frozen_worker_loses_its_trial_once_and_its_late_result_counts_for_not
     assert actor.stdout.readline() == "ready\n"
     time.sleep(2.5)
     assert store.reclaim() == [], "it renews its lease"
-    actor.send_signal(signal.SIGSTOP)
+    freeze(actor, store)
     deadline = time.monotonic() + 30
     while not store.reclaim() and time.monotonic() < deadline:
         time.sleep(0.1)
