@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 
 _SHORTEST = 4  # shorter ones would be found in ordinary words; they are masked in addresses only
 _known: set[str] = set()
-_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.]*://[^\s:/@'\"]*:)[^\s@'\"]+(?=@)", re.IGNORECASE)
+_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.]*://[^\s:/@'\"]*:)[^\s'\"]+(?=@)", re.IGNORECASE)
 _OPTION = re.compile(r"(\b(?:ssl|pg)?pass(?:word)?\s*=\s*)('[^']*'|[^\s&'\"]+)", re.IGNORECASE)
 
 
@@ -24,6 +24,8 @@ def redacted(text: str) -> str:
 
     >>> redacted("no connection to postgresql+psycopg://ada:secret@db/studies")
     'no connection to postgresql+psycopg://ada:***@db/studies'
+    >>> redacted("an @ that nobody encoded: postgresql://ada:se@cret@db/studies")
+    'an @ that nobody encoded: postgresql://ada:***@db/studies'
     >>> redacted("host=db user=ada password=secret")
     'host=db user=ada password=***'
     """
